@@ -1,0 +1,417 @@
+/* alloc.c - routes requests to pools and large blocks; realloc and alignment; what misuse is. */
+#include "alloc.h"
+
+#include <arenite/arenite.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "arena.h"
+#include "diag.h"
+#include "large.h"
+#include "os.h"
+#include "purge.h"
+#include "shard.h"
+
+/* ---- allocating ---- */
+
+/* Gives back what this thread can spare, so that a request that found no memory may. */
+static void reclaim(struct heap *heap)
+{
+    arn__heap_collect(heap);
+    arn__purge_to(0);
+    arn__arena_release_regions();
+}
+
+static void *alloc_pooled(struct heap *heap, unsigned class_idx, bool zeroed)
+{
+    void *block = arn__heap_refill(heap, class_idx);
+    if (block == NULL) {
+        reclaim(heap);
+        block = arn__heap_refill(heap, class_idx);
+    }
+    if (block != NULL && zeroed)
+        memset(block, 0, heap->fresh[class_idx] ? sizeof(struct block)
+                                                : arn__size_classes[class_idx].block_bytes);
+    return block;
+}
+
+static void *alloc_large(struct heap *heap, size_t bytes, size_t alignment, bool zeroed)
+{
+    void *block = arn__large_alloc(bytes, alignment, zeroed);
+    if (block == NULL) {
+        reclaim(heap);
+        block = arn__large_alloc(bytes, alignment, zeroed);
+    }
+    return block;
+}
+
+/* By the class if there is one (0: none), else as a large block. */
+static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool zeroed)
+{
+    void *block = NULL;
+    if (bytes <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX - bytes) {
+        struct heap *heap = arn__thread_enter();
+        if (heap == NULL)
+            return arn__large_map(bytes, alignment); /* in a signal handler: no locks */
+        block = class_idx != 0 ? alloc_pooled(heap, class_idx, zeroed)
+                               : alloc_large(heap, bytes, alignment, zeroed);
+        arn__thread_leave(heap);
+    }
+    if (block == NULL)
+        errno = ENOMEM;
+    return block;
+}
+
+static unsigned class_or_none(size_t bytes)
+{
+    return bytes > POOLED_BYTES ? 0 : arn__class_of(bytes == 0 ? 1 : bytes);
+}
+
+void *arn__malloc_slow(size_t bytes)
+{
+    return alloc_slow(bytes, 1, class_or_none(bytes), false);
+}
+
+void *arn__calloc(size_t count, size_t bytes)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, bytes, &total)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    unsigned class_idx = class_or_none(total);
+    struct heap *heap = arn__thread.heap;
+    struct block *block = class_idx == 0 ? NULL : arn__heap_pop(heap, class_idx);
+    if (block == NULL)
+        return alloc_slow(total, 1, class_idx, true);
+    return memset(block, 0, heap->fresh[class_idx] ? sizeof *block : total);
+}
+
+void *arn__aligned(size_t alignment, size_t bytes)
+{
+    if (alignment <= QUANTUM_BYTES)
+        return arn__malloc(bytes);
+    unsigned class_idx = arn__class_aligned(bytes, alignment);
+    struct block *block = class_idx == 0 ? NULL : arn__heap_pop(arn__thread.heap, class_idx);
+    return block != NULL ? block : alloc_slow(bytes, alignment, class_idx, false);
+}
+
+/* ---- what a pointer is ---- */
+
+static const char wild[] = "wild pointer: no such address in user space";
+static const char foreign[] = "not allocated by arenite";
+static const char released[] = "already freed: nothing is allocated here any more";
+static const char inside_large[] = "inside a large block, not its start";
+static const char not_start[] = "not the start of a block";
+static const char freed_twice[] = "double free";
+static const char used_after[] = "already freed";
+
+/* Why this address, whose slice is free or not ours, is not a block. */
+static const char *why_not(const void *pointer)
+{
+    if ((uintptr_t)pointer >> ARN__ADDRESS_BITS != 0)
+        return wild;
+    if (!arn__has_gib(pointer))
+        return foreign;
+    switch (arn__arena(pointer)->state) {
+    case ARENA_SPAN:
+        return inside_large;
+    case ARENA_FREE:
+        return released;
+    case ARENA_SLICED: {
+        /* A run's later slices have no descriptor: look back for its first. */
+        struct descriptor *d = arn__descriptor(pointer);
+        unsigned slice = (unsigned)((uintptr_t)pointer >> SLICE_SHIFT) & (ARENA_SLICES - 1);
+        for (unsigned back = 1; back <= slice; back++) {
+            if (arn__kind(d - back) == KIND_RUN)
+                return (d - back)->needed > back ? inside_large : released;
+        }
+        return released;
+    }
+    default:
+        return foreign;
+    }
+}
+
+/* NULL if the pointer is a block in use; `twice` is what to call one that is free. */
+static const char *misuse_of(const void *pointer, const char *twice)
+{
+    const struct descriptor *d = arn__descriptor(pointer);
+    if ((uintptr_t)pointer >> ARN__ADDRESS_BITS != 0)
+        return wild;
+    if (arn__kind(d) == KIND_NONE)
+        return why_not(pointer);
+    if (arn__kind(d) != KIND_POOL)
+        return arn__large_starts(d, pointer) ? NULL : not_start;
+    if (!arn__pool_starts_block(d, pointer))
+        return not_start;
+    return ((const struct block *)pointer)->mark == arn__mark(pointer) ? twice : NULL;
+}
+
+/* ---- freeing ---- */
+
+static struct descriptor *head_of(const struct descriptor *d)
+{
+    return atomic_load_explicit(&d->head, memory_order_relaxed);
+}
+
+/* In a signal handler that interrupted this thread in a slow path: no lock may be taken. */
+static bool free_interrupting(void *pointer)
+{
+    struct descriptor *d = arn__descriptor(pointer);
+    struct block *block = pointer;
+    if (arn__kind(d) == KIND_MAP)
+        return arn__large_unmap(pointer);
+    if (arn__kind(d) != KIND_POOL) {
+        arn__thread_defer_free(pointer);
+        return true;
+    }
+    if (arn__has_flag(d, POOL_RECOVER))
+        return true; /* stays as it is: its recovery takes a lock */
+    block->mark = arn__mark(block);
+    arn__pool_push(head_of(d), block, block, 1, false);
+    return true;
+}
+
+static bool free_in(struct heap *heap, void *pointer)
+{
+    struct descriptor *d = arn__descriptor(pointer);
+    if (arn__kind(d) != KIND_POOL)
+        return arn__large_free(pointer);
+    struct descriptor *pool = head_of(d);
+    if (atomic_load_explicit(&d->owner, memory_order_relaxed) != heap)
+        arn__heap_push_remote(heap, pool, pointer);
+    else if (arn__heap_push_own(pool, pointer))
+        arn__heap_pool_emptied(heap, pool);
+    return true;
+}
+
+void arn__free_slow(void *pointer, const char *function)
+{
+    if (pointer == NULL)
+        return;
+    const char *misuse = misuse_of(pointer, freed_twice);
+    if (misuse == NULL) {
+        struct heap *heap = arn__thread_enter();
+        bool freed = heap == NULL ? free_interrupting(pointer) : free_in(heap, pointer);
+        if (heap != NULL)
+            arn__thread_leave(heap);
+        if (!freed)
+            misuse = freed_twice;
+    }
+    if (misuse != NULL)
+        arn__misuse(function, pointer, misuse);
+}
+
+void arn__free_emptied(struct descriptor *pool)
+{
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL) {
+        pool->needed = 0; /* stays among the heap's pools, and is found empty by a collection */
+        return;
+    }
+    arn__heap_pool_emptied(heap, pool);
+    arn__thread_leave(heap);
+}
+
+/* ---- looking, resizing ---- */
+
+static size_t usable(void *block)
+{
+    const struct descriptor *d = arn__descriptor(block);
+    return arn__kind(d) == KIND_POOL ? arn__size_classes[d->class_idx].block_bytes : d->block_bytes;
+}
+
+size_t arn__usable(void *block, const char *function)
+{
+    if (block == NULL)
+        return 0;
+    const char *misuse = misuse_of(block, used_after);
+    if (misuse != NULL) {
+        arn__misuse(function, block, misuse);
+        return 0;
+    }
+    return usable(block);
+}
+
+static void *move(void *block, size_t old_bytes, size_t bytes, void *target, const char *function)
+{
+    if (target == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    memcpy(target, block, old_bytes < bytes ? old_bytes : bytes);
+    arn__free(block, function);
+    return target;
+}
+
+static void *resize_large(void *block, size_t old_bytes, size_t bytes, const char *function)
+{
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return move(block, old_bytes, bytes, arn__large_map(bytes, 1), function);
+    void *resized = arn__large_resize(block, bytes);
+    void *target = resized != NULL || bytes < old_bytes ? NULL : arn__large_alloc_growing(bytes);
+    arn__thread_leave(heap);
+    if (resized != NULL || (bytes < old_bytes && bytes > old_bytes / 2))
+        return resized != NULL ? resized : block;
+    if (target == NULL)
+        target = arn__malloc(bytes);
+    return move(block, old_bytes, bytes, target, function);
+}
+
+/* Would a block of `old_bytes` serve `bytes` about as well as a new one? */
+static bool fits(size_t old_bytes, size_t bytes)
+{
+    return bytes <= old_bytes && (bytes > old_bytes / 2 || old_bytes <= 64);
+}
+
+void *arn__realloc(void *block, size_t bytes, const char *function)
+{
+    if (block == NULL)
+        return arn__malloc(bytes);
+    const char *misuse = misuse_of(block, used_after);
+    if (misuse != NULL) {
+        arn__misuse(function, block, misuse);
+        errno = EINVAL;
+        return NULL;
+    }
+    if (bytes == 0) { /* as glibc has it */
+        arn__free(block, function);
+        return NULL;
+    }
+    if (bytes > PTRDIFF_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t old_bytes = usable(block);
+    bool pooled = arn__kind(arn__descriptor(block)) == KIND_POOL;
+    if (pooled && fits(old_bytes, bytes))
+        return block;
+    if (!pooled && bytes > POOLED_BYTES)
+        return resize_large(block, old_bytes, bytes, function);
+    return move(block, old_bytes, bytes, arn__malloc(bytes), function);
+}
+
+bool arn__trim(size_t keep_bytes)
+{
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return false;
+    arn__heap_collect(heap);
+    bool purged = arn__purge_to(keep_bytes);
+    bool released_regions = keep_bytes == 0 && arn__arena_release_regions() > 0;
+    arn__thread_leave(heap);
+    return purged || released_regions;
+}
+
+/* ---- public names ---- */
+
+void *arn_malloc(size_t bytes)
+{
+    return arn__malloc(bytes);
+}
+
+void arn_free(void *block)
+{
+    arn__free(block, "arn_free");
+}
+
+void arn_free_sized(void *block, size_t bytes)
+{
+    (void)bytes;
+    arn__free(block, "arn_free_sized");
+}
+
+void arn_free_aligned_sized(void *block, size_t alignment, size_t bytes)
+{
+    (void)alignment;
+    (void)bytes;
+    arn__free(block, "arn_free_aligned_sized");
+}
+
+void *arn_calloc(size_t count, size_t bytes)
+{
+    return arn__calloc(count, bytes);
+}
+
+void *arn_realloc(void *block, size_t bytes)
+{
+    return arn__realloc(block, bytes, "arn_realloc");
+}
+
+void *arn_reallocarray(void *block, size_t count, size_t bytes)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, bytes, &total)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return arn__realloc(block, total, "arn_reallocarray");
+}
+
+static bool is_power_of_two(size_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+void *arn_aligned_alloc(size_t alignment, size_t bytes)
+{
+    if (!is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return arn__aligned(alignment, bytes);
+}
+
+int arn_posix_memalign(void **block, size_t alignment, size_t bytes)
+{
+    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
+        return EINVAL;
+    int saved = errno;
+    void *result = arn__aligned(alignment, bytes);
+    errno = saved; /* POSIX: the answer is the return value */
+    if (result == NULL)
+        return ENOMEM;
+    *block = result;
+    return 0;
+}
+
+void *arn_memalign(size_t alignment, size_t bytes)
+{
+    if (alignment > SIZE_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t power = QUANTUM_BYTES; /* glibc rounds up what is not a power of two */
+    while (power < alignment)
+        power *= 2;
+    return arn__aligned(power, bytes);
+}
+
+void *arn_valloc(size_t bytes)
+{
+    return arn__aligned(arn__os_page_bytes(), bytes);
+}
+
+void *arn_pvalloc(size_t bytes)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    if (bytes > PTRDIFF_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t rounded = (bytes + page_bytes - 1) & ~(page_bytes - 1);
+    return arn__aligned(page_bytes, rounded == 0 ? page_bytes : rounded);
+}
+
+size_t arn_malloc_usable_size(void *block)
+{
+    return arn__usable(block, "arn_malloc_usable_size");
+}
+
+int arn_malloc_trim(size_t keep_bytes)
+{
+    return arn__trim(keep_bytes);
+}

@@ -1,0 +1,540 @@
+/* arena.c - slices of arenas: bit masks, one list of arenas per count of free slices, one list of
+ * dirty arenas by age. */
+#include "arena.h"
+
+#include <string.h>
+
+#include "diag.h"
+#include "os.h"
+#include "region.h"
+
+enum {
+    ALL_SLICES = 0xffff,
+    LOOKED_AT = 4, /* arenas of one list that are looked at: no walk is longer */
+    REUSED_SOON_MS = 1000,
+};
+
+struct lock arn__arena_lock;
+struct arena_totals arn__arena_totals;
+
+/* Sliced arenas by number of free slices, 1..15. */
+static struct arena *buckets[ARENA_SLICES];
+
+/* Oldest first. */
+static struct arena *dirty_first, *dirty_last;
+
+static void add(_Atomic size_t *total, size_t bytes)
+{
+    /* relaxed: written under the lock; readers without it want a recent figure, no more. */
+    atomic_store_explicit(total, atomic_load_explicit(total, memory_order_relaxed) + bytes,
+                          memory_order_relaxed);
+}
+
+static void subtract(_Atomic size_t *total, size_t bytes)
+{
+    add(total, (size_t)0 - bytes);
+}
+
+static size_t live(void)
+{
+    return atomic_load_explicit(&arn__arena_totals.live_bytes, memory_order_relaxed);
+}
+
+static unsigned count(unsigned mask)
+{
+    return (unsigned)__builtin_popcount(mask);
+}
+
+static unsigned mask_of(unsigned first, unsigned slices)
+{
+    return ((1u << slices) - 1) << first;
+}
+
+static unsigned slice_of(const char *base)
+{
+    return (unsigned)((uintptr_t)base >> SLICE_SHIFT) & (ARENA_SLICES - 1);
+}
+
+/* ---- lists ---- */
+
+static void leave_bucket(struct arena *arena)
+{
+    if (arena->bucket == 0)
+        return;
+    if (arena->prev != NULL)
+        arena->prev->next = arena->next;
+    else
+        buckets[arena->bucket] = arena->next;
+    if (arena->next != NULL)
+        arena->next->prev = arena->prev;
+    arena->bucket = 0;
+}
+
+static void enter_bucket(struct arena *arena)
+{
+    leave_bucket(arena);
+    unsigned bucket = count(arena->free);
+    if (arena->state != ARENA_SLICED || bucket == 0)
+        return;
+    arena->bucket = (uint8_t)bucket;
+    arena->prev = NULL;
+    arena->next = buckets[bucket];
+    if (arena->next != NULL)
+        arena->next->prev = arena;
+    buckets[bucket] = arena;
+}
+
+static void leave_dirty(struct arena *arena)
+{
+    if (!arena->listed_dirty)
+        return;
+    if (arena->dirty_prev != NULL)
+        arena->dirty_prev->dirty_next = arena->dirty_next;
+    else
+        dirty_first = arena->dirty_next;
+    if (arena->dirty_next != NULL)
+        arena->dirty_next->dirty_prev = arena->dirty_prev;
+    else
+        dirty_last = arena->dirty_prev;
+    arena->listed_dirty = false;
+}
+
+static void enter_dirty(struct arena *arena)
+{
+    if (arena->listed_dirty)
+        return;
+    arena->listed_dirty = true;
+    arena->dirty_ms = arn__os_now_ms();
+    arena->dirty_next = NULL;
+    arena->dirty_prev = dirty_last;
+    if (dirty_last != NULL)
+        dirty_last->dirty_next = arena;
+    else
+        dirty_first = arena;
+    dirty_last = arena;
+}
+
+/* ---- holding and freeing the slices of one arena ---- */
+
+static void hold(struct arena *arena, unsigned mask)
+{
+    ARN__ASSERT((arena->free & mask) == mask, "slices taken are free");
+    subtract(&arn__arena_totals.dirty_bytes, (size_t)count(mask & arena->dirty) * SLICE_BYTES);
+    add(&arn__arena_totals.live_bytes, (size_t)count(mask) * SLICE_BYTES);
+    if (arena->purged_ms != 0 && (mask & ~arena->dirty) != 0) {
+        if (arn__os_now_ms() - arena->purged_ms < REUSED_SOON_MS)
+            add(&arn__arena_totals.reused_bytes, (size_t)count(mask & ~arena->dirty) * SLICE_BYTES);
+        else
+            arena->purged_ms = 0;
+    }
+    arena->free = (uint16_t)(arena->free & ~mask);
+    if ((arena->free & arena->dirty) == 0)
+        leave_dirty(arena);
+}
+
+static void unhold(struct arena *arena, unsigned mask, unsigned touched)
+{
+    ARN__ASSERT((arena->free & mask) == 0, "slices put back were held");
+    arena->free = (uint16_t)(arena->free | mask);
+    arena->dirty = (uint16_t)(arena->dirty | touched); /* what was dirty when taken still is */
+    subtract(&arn__arena_totals.live_bytes, (size_t)count(mask) * SLICE_BYTES);
+    add(&arn__arena_totals.dirty_bytes, (size_t)count(mask & arena->dirty) * SLICE_BYTES);
+    if ((mask & arena->dirty) != 0)
+        enter_dirty(arena);
+}
+
+/* An arena in which nothing is held goes back to its region. */
+static void settle(struct arena *arena)
+{
+    if (arena->free == ALL_SLICES) {
+        arena->state = ARENA_FREE;
+        leave_bucket(arena);
+        arn__region_put(arena->base, 1);
+    } else {
+        enter_bucket(arena);
+    }
+}
+
+/* Makes an arena that was just taken from its region one of slices, all of them free. */
+static void slice(struct arena *arena)
+{
+    arena->state = ARENA_SLICED;
+    arena->free = ALL_SLICES;
+}
+
+/* ---- looking for slices ---- */
+
+/* First positions at which `slices` in a row are free. */
+static unsigned fits(unsigned free, unsigned slices, bool aligned)
+{
+    unsigned starts = free;
+    for (unsigned i = 1; i < slices; i++)
+        starts &= free >> i;
+    if (aligned && slices == 4)
+        starts &= 0x1111;
+    return starts;
+}
+
+/* The position to take: rather where pages are resident already. */
+static unsigned choose(const struct arena *arena, unsigned slices, bool aligned)
+{
+    unsigned warm = fits(arena->free & arena->dirty, slices, aligned);
+    unsigned starts = warm != 0 ? warm : fits(arena->free, slices, aligned);
+    return starts == 0 ? ARENA_SLICES : (unsigned)__builtin_ctz(starts);
+}
+
+/* Fullest arena first, so that others empty. */
+static struct arena *find_sliced(unsigned slices, bool aligned, unsigned *first)
+{
+    for (unsigned bucket = slices; bucket < ARENA_SLICES; bucket++) {
+        unsigned looked_at = 0;
+        for (struct arena *arena = buckets[bucket]; arena != NULL && looked_at < LOOKED_AT;
+             arena = arena->next, looked_at++) {
+            *first = choose(arena, slices, aligned);
+            if (*first < ARENA_SLICES)
+                return arena;
+        }
+    }
+    return NULL;
+}
+
+/* A free arena: rather the one that was dirtied last. */
+static struct arena *take_free_arena(void)
+{
+    unsigned looked_at = 0;
+    for (struct arena *arena = dirty_last; arena != NULL && looked_at < LOOKED_AT;
+         arena = arena->dirty_prev, looked_at++) {
+        if (arena->state == ARENA_FREE && arn__region_take_at(arena->base, 1, live()))
+            return arena;
+    }
+    char *base = arn__region_take(1, 1, live());
+    return base == NULL ? NULL : arn__arena(base);
+}
+
+char *arn__slices_take(unsigned slices, bool aligned)
+{
+    char *base = NULL;
+    unsigned first = 0;
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    struct arena *arena = find_sliced(slices, aligned, &first);
+    if (arena == NULL && (arena = take_free_arena()) != NULL) {
+        slice(arena);
+        first = choose(arena, slices, aligned);
+    }
+    if (arena != NULL) {
+        hold(arena, mask_of(first, slices));
+        enter_bucket(arena);
+        base = arena->base + first * SLICE_BYTES;
+    }
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    return base;
+}
+
+bool arn__slices_take_at(char *base, unsigned slices)
+{
+    unsigned first = slice_of(base);
+    if (first == 0 || first + slices > ARENA_SLICES)
+        return false; /* the next arena is another one's business */
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    struct arena *arena = arn__arena(base);
+    unsigned mask = mask_of(first, slices);
+    bool available = (arena->free & mask) == mask;
+    if (available) {
+        hold(arena, mask);
+        enter_bucket(arena);
+    }
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    return available;
+}
+
+void arn__slices_put(char *base, unsigned slices, unsigned touched)
+{
+    unsigned first = slice_of(base);
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    struct arena *arena = arn__arena(base);
+    unhold(arena, mask_of(first, slices), mask_of(first, touched));
+    settle(arena);
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+}
+
+/* ---- spans ---- */
+
+/* Arenas just taken from their region become a span. Caller holds the lock. */
+static void hold_span(char *base, size_t arenas)
+{
+    for (size_t i = 0; i < arenas; i++) {
+        struct arena *arena = arn__arena(base + i * ARENA_BYTES);
+        arena->free = ALL_SLICES;
+        hold(arena, ALL_SLICES);
+        arena->state = ARENA_SPAN;
+    }
+}
+
+/* Caller holds the lock. */
+static void unhold_span(char *base, size_t arenas, size_t touched_bytes)
+{
+    for (size_t i = 0; i < arenas; i++) {
+        struct arena *arena = arn__arena(base + i * ARENA_BYTES);
+        size_t touched = (touched_bytes + SLICE_BYTES - 1) / SLICE_BYTES;
+        if (touched > ARENA_SLICES)
+            touched = ARENA_SLICES;
+        unhold(arena, ALL_SLICES, mask_of(0, (unsigned)touched));
+        arena->state = ARENA_FREE;
+        touched_bytes -= touched_bytes < ARENA_BYTES ? touched_bytes : ARENA_BYTES;
+    }
+    arn__region_put(base, arenas);
+}
+
+char *arn__span_take(size_t arenas, size_t alignment_arenas)
+{
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    char *base = arn__region_take(arenas, alignment_arenas, live());
+    if (base != NULL)
+        hold_span(base, arenas);
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    return base;
+}
+
+bool arn__span_take_at(char *base, size_t arenas)
+{
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    bool available = arn__region_take_at(base, arenas, live());
+    if (available)
+        hold_span(base, arenas);
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    return available;
+}
+
+void arn__span_put(char *base, size_t arenas, size_t touched_bytes)
+{
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    unhold_span(base, arenas, touched_bytes);
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+}
+
+/* ---- what reads as zero ---- */
+
+void arn__slices_zero(char *base, size_t bytes)
+{
+    for (size_t at = 0; at < bytes;) {
+        char *start = base + at;
+        arn__lock(&arn__arena_lock, RANK_ARENA);
+        unsigned dirty = arn__arena(start)->dirty;
+        arn__unlock(&arn__arena_lock, RANK_ARENA);
+        for (unsigned i = slice_of(start); i < ARENA_SLICES && at < bytes; i++) {
+            size_t piece = bytes - at < SLICE_BYTES ? bytes - at : SLICE_BYTES;
+            if (dirty >> i & 1)
+                memset(base + at, 0, piece);
+            at += SLICE_BYTES;
+        }
+    }
+}
+
+bool arn__slices_clean(char *base, unsigned slices)
+{
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    bool clean = (arn__arena(base)->dirty & mask_of(slice_of(base), slices)) == 0;
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    return clean;
+}
+
+/* ---- for purging ---- */
+
+/* The first run of `dirty` that covers whole pages; 0 slices if there is none. */
+static unsigned purgeable_run(unsigned dirty, unsigned *first)
+{
+    unsigned page_slices = (unsigned)(arn__os_page_bytes() / SLICE_BYTES);
+    if (page_slices < 1)
+        page_slices = 1;
+    for (unsigned i = 0; i < ARENA_SLICES; i += page_slices) {
+        unsigned run = 0;
+        while (i + run < ARENA_SLICES &&
+               (dirty & mask_of(i + run, page_slices)) == mask_of(i + run, page_slices))
+            run += page_slices;
+        if (run > 0) {
+            *first = i;
+            return run;
+        }
+    }
+    return 0;
+}
+
+/* A free arena and the free dirty ones right behind it. */
+static void take_dirty_span(struct arena *arena, struct dirty_range *range, size_t most_slices)
+{
+    range->base = arena->base;
+    range->slices = 0;
+    while (range->slices + ARENA_SLICES <= most_slices || range->slices == 0) {
+        char *next = range->base + range->slices * SLICE_BYTES;
+        if (range->slices > 0 &&
+            (!arn__has_gib(next) || arn__arena(next)->state != ARENA_FREE ||
+             !arn__arena(next)->listed_dirty || arn__arena(next)->region != arena->region))
+            break;
+        if (!arn__region_take_at(next, 1, live()))
+            break;
+        hold_span(next, 1);
+        range->slices += ARENA_SLICES;
+    }
+}
+
+bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices)
+{
+    while (dirty_first != NULL) {
+        struct arena *arena = dirty_first;
+        if (arena->state == ARENA_FREE) {
+            take_dirty_span(arena, range, most_slices);
+            if (range->slices > 0)
+                return true;
+        } else {
+            unsigned first;
+            unsigned run = purgeable_run(arena->free & arena->dirty, &first);
+            if (run > 0) {
+                range->base = arena->base + first * SLICE_BYTES;
+                range->slices = run;
+                hold(arena, mask_of(first, run));
+                enter_bucket(arena);
+                return true;
+            }
+        }
+        leave_dirty(arena); /* less than a page of it is free: until more is */
+    }
+    return false;
+}
+
+void arn__arena_put_purged(const struct dirty_range *range, bool purged)
+{
+    size_t slices = range->slices;
+    for (char *base = range->base; slices > 0;) {
+        struct arena *arena = arn__arena(base);
+        unsigned here = ARENA_SLICES - slice_of(base);
+        if (here > slices)
+            here = (unsigned)slices;
+        unsigned mask = mask_of(slice_of(base), here);
+        if (purged) {
+            uint32_t now_ms = arn__os_now_ms();
+            arena->dirty = (uint16_t)(arena->dirty & ~mask);
+            arena->purged_ms = now_ms == 0 ? 1 : now_ms;
+        }
+        unhold(arena, mask, 0);
+        settle(arena);
+        base += (size_t)here * SLICE_BYTES;
+        slices -= here;
+    }
+}
+
+bool arn__arena_oldest_dirty_ms(uint32_t *since_ms)
+{
+    if (dirty_first == NULL)
+        return false;
+    *since_ms = dirty_first->dirty_ms;
+    return true;
+}
+
+static void forget(struct arena *arena)
+{
+    subtract(&arn__arena_totals.dirty_bytes,
+             (size_t)count(arena->dirty & ALL_SLICES) * SLICE_BYTES *
+                 (arena->state == ARENA_FREE));
+    leave_dirty(arena);
+    memset(arena, 0, sizeof *arena);
+}
+
+size_t arn__arena_release_regions(void)
+{
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    size_t bytes = arn__region_release_free(forget);
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    return bytes;
+}
+
+/* ---- after fork ---- */
+
+/* What the descriptors say of one arena; returns the arenas it tells of. Slices that no descriptor
+ * claims were changing hands in a thread that is not here: free, and possibly written. */
+static size_t rebuild_arena(struct region *region, size_t idx)
+{
+    char *base = region->base + idx * ARENA_BYTES;
+    struct arena *arena = arn__arena(base);
+    struct descriptor *d = arn__descriptor(base);
+    if (arn__kind(d) == KIND_SPAN && d->needed > 0) {
+        size_t arenas = d->needed;
+        for (size_t i = 0; i < arenas; i++) {
+            arena = arn__arena(base + i * ARENA_BYTES);
+            memset(arena, 0, sizeof *arena);
+            arena->base = base + i * ARENA_BYTES;
+            arena->region = region;
+            arena->state = ARENA_SPAN;
+            arena->dirty = ALL_SLICES;
+        }
+        add(&arn__arena_totals.live_bytes, arenas * ARENA_BYTES);
+        return arenas;
+    }
+    unsigned held = 0;
+    for (unsigned i = 0; i < ARENA_SLICES;) {
+        unsigned slices = 1;
+        if (arn__kind(d + i) == KIND_POOL && atomic_load(&d[i].head) == d + i) {
+            while (i + slices < ARENA_SLICES && atomic_load(&d[i + slices].head) == d + i)
+                slices++;
+            held |= mask_of(i, slices);
+        } else if (arn__kind(d + i) == KIND_RUN) {
+            slices = d[i].needed;
+            held |= mask_of(i, slices);
+        } else {
+            memset((void *)(d + i), 0, sizeof *d);
+        }
+        i += slices;
+    }
+    memset(arena, 0, sizeof *arena);
+    arena->base = base;
+    arena->region = region;
+    arena->dirty = ALL_SLICES;
+    arena->state = ARENA_SLICED;
+    add(&arn__arena_totals.live_bytes, ARENA_BYTES);
+    unhold(arena, ALL_SLICES & ~held, 0);
+    if (arena->free == ALL_SLICES)
+        arena->state = ARENA_FREE;
+    enter_bucket(arena);
+    return 1;
+}
+
+void arn__arena_rebuild(void)
+{
+    arn__lock_reset(&arn__arena_lock);
+    memset(buckets, 0, sizeof buckets);
+    dirty_first = dirty_last = NULL;
+    memset((void *)&arn__arena_totals, 0, sizeof arn__arena_totals);
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        for (size_t i = 0; i < region->opened;)
+            i += rebuild_arena(region, i);
+    }
+    arn__region_rebuild();
+}
+
+/* ---- checks ---- */
+
+static size_t verify_arena(struct arena *arena)
+{
+    unsigned free_dirty = arena->free & arena->dirty;
+    if (arena->state == ARENA_SPAN || arena->state == ARENA_NONE)
+        return 0;
+    if (arena->state == ARENA_SLICED && arena->bucket != count(arena->free))
+        arn__broken(__FILE__, __LINE__, "an arena is in the list of its free slices");
+    if (arena->state == ARENA_FREE && arena->free != ALL_SLICES)
+        arn__broken(__FILE__, __LINE__, "a free arena holds nothing");
+    if (arena->listed_dirty && free_dirty == 0)
+        arn__broken(__FILE__, __LINE__, "a listed arena has dirty free slices");
+    return (size_t)count(free_dirty) * SLICE_BYTES;
+}
+
+void arn__arena_verify(void)
+{
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    size_t dirty_bytes = 0;
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        for (size_t i = 0; i < region->opened; i++)
+            dirty_bytes += verify_arena(arn__region_arena(region, i));
+    }
+    if (dirty_bytes != atomic_load(&arn__arena_totals.dirty_bytes))
+        arn__broken(__FILE__, __LINE__, "dirty bytes are counted");
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+}

@@ -1,0 +1,40 @@
+/* descriptor.c - the root table. */
+#include "descriptor.h"
+
+struct directory arn__directory;
+
+static uintptr_t distance(const struct gib *table)
+{
+    return (uintptr_t)table - (uintptr_t)arn__directory.nowhere;
+}
+
+static _Atomic uintptr_t *entry(uintptr_t address)
+{
+    return &arn__directory.root[(address >> GIB_SHIFT) & (ROOT_ENTRIES - 1)];
+}
+
+void arn__directory_enter(const void *pointer, struct gib *table)
+{
+    /* release: pairs with whatever hands a pointer of this GiB to another thread. */
+    atomic_store_explicit(entry((uintptr_t)pointer), distance(table), memory_order_release);
+}
+
+bool arn__directory_cover(const void *start, size_t bytes)
+{
+    uintptr_t first = (uintptr_t)start >> GIB_SHIFT;
+    uintptr_t last = ((uintptr_t)start + bytes - 1) >> GIB_SHIFT;
+    for (uintptr_t gib = first; gib <= last; gib++) {
+        _Atomic uintptr_t *slot = entry(gib << GIB_SHIFT);
+        if (atomic_load_explicit(slot, memory_order_acquire) != 0)
+            continue;
+        struct gib *table = arn__os_map_aligned(sizeof *table, sizeof(struct descriptor));
+        if (table == NULL)
+            return false;
+        uintptr_t none = 0;
+        /* release: as in arn__directory_enter. Another thread may have been faster. */
+        if (!atomic_compare_exchange_strong_explicit(slot, &none, distance(table),
+                                                     memory_order_release, memory_order_relaxed))
+            arn__os_unmap(table, sizeof *table);
+    }
+    return true;
+}

@@ -1,0 +1,169 @@
+/* descriptor.h - from any address to what is known about it.
+ *
+ * Address space is looked at in slices of 16 KiB, 16 to an arena, 65,536 to a GiB. Each GiB in use
+ * has a table: a descriptor and a remote word per slice and a record per arena, 1,216 bytes per
+ * arena, in lazily touched memory away from the blocks. root[] finds the table; where there is none
+ * it is 0, which leads to a table of zeros: a foreign pointer is looked up like any other and found
+ * to have no owner. Nothing is read through the pointer itself.
+ */
+#ifndef ARENITE_DESCRIPTOR_H
+#define ARENITE_DESCRIPTOR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os.h"
+
+enum {
+    SLICE_SHIFT = 14,
+    SLICE_BYTES = 1 << SLICE_SHIFT,
+    ARENA_SHIFT = 18,
+    ARENA_BYTES = 1 << ARENA_SHIFT,
+    ARENA_SLICES = ARENA_BYTES / SLICE_BYTES,
+    GIB_SHIFT = 30,
+    GIB_SLICES = 1 << (GIB_SHIFT - SLICE_SHIFT),
+    GIB_ARENAS = 1 << (GIB_SHIFT - ARENA_SHIFT),
+    ROOT_ENTRIES = 1 << (ARN__ADDRESS_BITS - GIB_SHIFT),
+};
+
+struct heap;
+
+/* What a slice is for. */
+enum kind {
+    KIND_NONE,   /* nothing: free, or not ours */
+    KIND_POOL,   /* blocks of one size class */
+    KIND_RUN,    /* one large block in slices of one arena */
+    KIND_SPAN,   /* one large block in whole arenas of one region */
+    KIND_MAP,    /* one large block in a mapping of its own */
+};
+
+/* Flags of a pool. */
+enum {
+    POOL_FRESH = 16,   /* memory beyond `end` has never been written: it reads as zero */
+    POOL_RECOVER = 32, /* after fork: lists may be torn; free blocks are found by their marks */
+};
+
+/* One slice. A pool of several slices repeats owner, end, inverse, head and kind in each of them
+ * (a free looks no further), and keeps the rest in the first, its head. A large block has only its
+ * first slice filled in. 64 bytes: one cache line. */
+struct descriptor {
+    /* The heap whose thread alone touches the fields below; NULL: a full (detached) or shared pool,
+     * or no pool. [any] read; written by who owns the pool or wins it. */
+    _Atomic(struct heap *) owner;
+    /* First address past the blocks handed out so far (carved). [owner] writes, [any] reads. */
+    _Atomic(char *) end;
+    uint64_t inverse;                 /* of the block size; constant in a pool's life */
+    _Atomic(struct descriptor *) head; /* NULL unless the slice belongs to a pool */
+    /* I1: what `local` lists, the remote word lists, rings and heap lists hold, and the program
+     *     holds, add up to the carved blocks. */
+    union {
+        void *local;          /* [owner] free blocks, linked through their first word */
+        size_t block_bytes;   /* of a large block: its usable size */
+    };
+    uint32_t needed;          /* [owner] frees until something is to be done: see pool.h.
+                               * A span: its arenas. A run: its slices. */
+    uint16_t carved;          /* [owner] blocks in front of `end` */
+    uint8_t class_idx;
+    _Atomic uint8_t kind_flags; /* enum kind in the low 4 bits, POOL_… flags above */
+    struct descriptor *next;  /* [owner, or the shard's lock] the list that the pool is in; */
+    struct descriptor *prev;  /* a detached pool: next is the heap that filled it, as a hint */
+};
+
+_Static_assert(sizeof(struct descriptor) == 64, "a descriptor is one cache line");
+
+struct region;
+
+enum arena_state {
+    ARENA_NONE,   /* not ours */
+    ARENA_FREE,   /* in its region's map of free arenas */
+    ARENA_SLICED, /* holds pools and runs; slices free here are in `free` */
+    ARENA_SPAN,   /* part of a large block */
+};
+
+/* One arena's record; everything under the arena lock. 64 bytes. */
+struct arena {
+    char *base;
+    struct region *region;
+    struct arena *next, *prev;             /* ARENA_SLICED with free slices: the list of its count */
+    struct arena *dirty_next, *dirty_prev; /* in order of age: arenas with free dirty slices */
+    uint16_t free;        /* slices that nobody holds */
+    uint16_t dirty;       /* slices that may be resident and non-zero; meaningful for free ones */
+    uint8_t state;        /* enum arena_state */
+    bool listed_dirty;    /* in the list of dirty arenas */
+    uint8_t bucket;       /* the list it is in; 0: none */
+    uint32_t dirty_ms;    /* since when it is in the list of dirty arenas */
+    uint32_t purged_ms;   /* when slices were last purged; 0: never */
+};
+
+_Static_assert(sizeof(struct arena) == 64, "1,216 bytes per arena");
+
+/* What is known about one GiB of address space. */
+struct gib {
+    struct descriptor slices[GIB_SLICES];
+    _Atomic uint64_t remote[GIB_SLICES]; /* other threads' frees: see pool.h */
+    struct arena arenas[GIB_ARENAS];
+};
+
+struct directory {
+    /* Distance from `nowhere` to the GiB's table; 0: there is none. Set once, never reset. */
+    _Atomic uintptr_t root[ROOT_ENTRIES];
+    struct descriptor nowhere[GIB_SLICES]; /* never written */
+};
+
+extern struct directory arn__directory;
+
+static inline uintptr_t arn__root(const void *pointer)
+{
+    uintptr_t gib = ((uintptr_t)pointer >> GIB_SHIFT) & (ROOT_ENTRIES - 1);
+    /* relaxed: a pointer that is ours came to this thread after the table was entered. */
+    return atomic_load_explicit(&arn__directory.root[gib], memory_order_relaxed);
+}
+
+/* Never NULL. Bits of the pointer above the address space are ignored: compare with `end`. */
+static inline struct descriptor *arn__descriptor(const void *pointer)
+{
+    uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((GIB_SLICES - 1) << 6);
+    return (struct descriptor *)((char *)arn__directory.nowhere + arn__root(pointer) + offset);
+}
+
+/* The table that holds this address; it must have one. */
+static inline struct gib *arn__gib(const void *pointer)
+{
+    return (struct gib *)((char *)arn__directory.nowhere + arn__root(pointer));
+}
+
+static inline bool arn__has_gib(const void *pointer)
+{
+    return (uintptr_t)pointer >> ARN__ADDRESS_BITS == 0 && arn__root(pointer) != 0;
+}
+
+static inline struct arena *arn__arena(const void *pointer)
+{
+    return &arn__gib(pointer)->arenas[((uintptr_t)pointer >> ARENA_SHIFT) & (GIB_ARENAS - 1)];
+}
+
+static inline _Atomic uint64_t *arn__remote(const void *pointer)
+{
+    return &arn__gib(pointer)->remote[((uintptr_t)pointer >> SLICE_SHIFT) & (GIB_SLICES - 1)];
+}
+
+static inline enum kind arn__kind(const struct descriptor *d)
+{
+    return (enum kind)(atomic_load_explicit(&d->kind_flags, memory_order_relaxed) & 15);
+}
+
+/* acquire: pairs with the release that clears POOL_RECOVER. */
+static inline bool arn__has_flag(const struct descriptor *d, unsigned flag)
+{
+    return atomic_load_explicit(&d->kind_flags, memory_order_acquire) & flag;
+}
+
+/* Tables for every GiB that the range touches. Lock-free: may run in a signal handler. */
+bool arn__directory_cover(const void *start, size_t bytes);
+
+/* Enters a table that lies in zeroed memory of the caller's; for the first GiB. */
+void arn__directory_enter(const void *pointer, struct gib *table);
+
+#endif

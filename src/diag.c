@@ -1,0 +1,79 @@
+/* diag.c - lines on stderr. */
+#include "diag.h"
+
+#include <string.h>
+
+#include "options.h"
+#include "os.h"
+
+enum { STDERR = 2 };
+
+void arn__line_bytes(struct line *line, const char *text, size_t bytes)
+{
+    size_t room = sizeof line->text - 1 - line->length; /* 1: the newline */
+    if (bytes > room)
+        bytes = room;
+    memcpy(line->text + line->length, text, bytes);
+    line->length += bytes;
+}
+
+void arn__line_text(struct line *line, const char *text)
+{
+    arn__line_bytes(line, text, strlen(text));
+}
+
+static void number(struct line *line, uint64_t value, unsigned base)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value != 0);
+    arn__line_bytes(line, digits + at, sizeof digits - at);
+}
+
+void arn__line_decimal(struct line *line, uint64_t value)
+{
+    number(line, value, 10);
+}
+
+void arn__line_hex(struct line *line, uint64_t value)
+{
+    arn__line_text(line, "0x");
+    number(line, value, 16);
+}
+
+void arn__line_write(struct line *line, int fd)
+{
+    line->text[line->length++] = '\n';
+    arn__os_write(fd, line->text, line->length);
+    line->length = 0;
+}
+
+void arn__misuse(const char *function, const void *pointer, const char *reason)
+{
+    struct line line = {.length = 0};
+    arn__line_text(&line, "arenite: ");
+    arn__line_text(&line, function);
+    arn__line_text(&line, "(");
+    arn__line_hex(&line, (uintptr_t)pointer);
+    arn__line_text(&line, "): ");
+    arn__line_text(&line, reason);
+    arn__line_write(&line, STDERR);
+    if (arn__options.misuse == MISUSE_ABORT)
+        arn__os_abort();
+}
+
+void arn__broken(const char *file, int line_number, const char *what)
+{
+    struct line line = {.length = 0};
+    arn__line_text(&line, "arenite: ");
+    arn__line_text(&line, file);
+    arn__line_text(&line, ":");
+    arn__line_decimal(&line, (uint64_t)line_number);
+    arn__line_text(&line, ": broken invariant: ");
+    arn__line_text(&line, what);
+    arn__line_write(&line, STDERR);
+    arn__os_abort();
+}

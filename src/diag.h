@@ -1,0 +1,38 @@
+/* diag.h - what the allocator says to a person: whole lines, on stderr, without stdio. */
+#ifndef ARENITE_DIAG_H
+#define ARENITE_DIAG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A line being put together; what does not fit is cut, the newline is kept. */
+struct line {
+    char text[256];
+    size_t length;
+};
+
+void arn__line_text(struct line *line, const char *text);
+void arn__line_bytes(struct line *line, const char *text, size_t bytes);
+void arn__line_decimal(struct line *line, uint64_t value);
+void arn__line_hex(struct line *line, uint64_t value);
+
+/* Writes the line and a newline in one write(2), and empties it. */
+void arn__line_write(struct line *line, int fd);
+
+/* "arenite: FUNCTION(0xPOINTER): REASON", then abort, unless the options say to go on. */
+void arn__misuse(const char *function, const void *pointer, const char *reason);
+
+/* An invariant of the allocator itself does not hold: says which and aborts. */
+_Noreturn void arn__broken(const char *file, int line, const char *what);
+
+/* Checked in debug builds; compiled, so never stale, in all. */
+#ifdef ARN_DEBUG
+enum { ARN__CHECKED = 1 };
+#else
+enum { ARN__CHECKED = 0 };
+#endif
+#define ARN__ASSERT(condition, what) \
+    ((void)(ARN__CHECKED && !(condition) && (arn__broken(__FILE__, __LINE__, what), 0)))
+
+#endif

@@ -1,0 +1,292 @@
+/* heap.c - refill, remote frees, collection. Order of refill: see arn__heap_refill. */
+#include "heap.h"
+
+#include "diag.h"
+#include "purge.h"
+#include "shard.h"
+
+enum { LOOKED_AT = 4 };
+
+_Atomic bool arn__heaps_many;
+
+static const struct size_class *class_of(const struct descriptor *pool)
+{
+    return &arn__size_classes[pool->class_idx];
+}
+
+/* ---- own pools with free blocks ---- */
+
+static void link_partial(struct heap *heap, struct descriptor *pool)
+{
+    struct descriptor **first = &heap->partial[pool->class_idx];
+    pool->prev = NULL;
+    pool->next = *first;
+    if (pool->next != NULL)
+        pool->next->prev = pool;
+    *first = pool;
+    heap->partial_count[pool->class_idx]++;
+}
+
+static void unlink_partial(struct heap *heap, struct descriptor *pool)
+{
+    if (pool->prev != NULL)
+        pool->prev->next = pool->next;
+    else
+        heap->partial[pool->class_idx] = pool->next;
+    if (pool->next != NULL)
+        pool->next->prev = pool->prev;
+    pool->next = pool->prev = NULL;
+    heap->partial_count[pool->class_idx]--;
+}
+
+static void release(struct descriptor *pool)
+{
+    ARN__ASSERT(pool->needed == 0, "a pool is released when no block is out");
+    arn__pool_release(pool);
+    arn__purge_settle();
+}
+
+void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
+{
+    unlink_partial(heap, pool);
+    release(pool);
+}
+
+/* A claimed pool, its free blocks in `local`: kept if this heap filled it and has room. */
+static void adopt(struct heap *heap, struct descriptor *pool)
+{
+    bool own = heap != NULL && pool->next == (struct descriptor *)heap;
+    pool->next = pool->prev = NULL;
+    if (pool->needed == 0) {
+        release(pool);
+    } else if (own && (heap->partial_count[pool->class_idx] < PARTIAL_MOST ||
+                       !atomic_load_explicit(&arn__heaps_many, memory_order_relaxed))) {
+        arn__pool_set_owner(pool, heap);
+        link_partial(heap, pool);
+    } else {
+        arn__shard_put(pool);
+    }
+}
+
+/* ---- remote frees ---- */
+
+static void push(struct heap *heap, const struct chain *chain)
+{
+    unsigned class_idx = chain->pool->class_idx; /* before the push: the pool may go with it */
+    char *base = arn__pool_base_of(chain->first, class_idx);
+    switch (arn__pool_push(chain->pool, chain->first, chain->last, chain->count, true)) {
+    case PUSH_CLAIMED:
+        adopt(heap, chain->pool);
+        break;
+    case PUSH_EMPTIED:
+        arn__shard_reap(base, class_idx);
+        break;
+    case PUSH_DONE:
+        break;
+    }
+}
+
+static void flush_slot(struct heap *heap, struct chain *slot)
+{
+    struct chain chain = *slot;
+    /* Emptied first: a push may end in a place that looks at the ring again, and a child forked in
+     * between loses a chain rather than pushing it twice. */
+    slot->pool = NULL;
+    heap->ring_bytes -= (size_t)chain.count * class_of(chain.pool)->block_bytes;
+    push(heap, &chain);
+}
+
+void arn__heap_flush(struct heap *heap)
+{
+    for (unsigned i = 0; heap->ring_bytes > 0 && i < RING_SLOTS; i++) {
+        if (heap->ring[i].pool != NULL)
+            flush_slot(heap, &heap->ring[i]);
+    }
+}
+
+/* Pools of 1, 4 and 16 slices spread over all slots. */
+static struct chain *slot_of(struct heap *heap, const struct descriptor *pool)
+{
+    uintptr_t idx = (uintptr_t)pool / sizeof *pool;
+    return &heap->ring[(idx ^ idx >> 4) % RING_SLOTS];
+}
+
+void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct block *block)
+{
+    const struct size_class *class = class_of(pool);
+    struct chain *slot = slot_of(heap, pool);
+    arn__pool_recover(pool); /* before the mark */
+    block->mark = arn__mark(block);
+    if (slot->pool != pool) {
+        if (slot->pool != NULL)
+            flush_slot(heap, slot);
+        *slot = (struct chain){.pool = pool, .last = block};
+    }
+    block->next = slot->first;
+    slot->first = block;
+    slot->count++;
+    heap->ring_bytes += class->block_bytes;
+    if (slot->count >= class->threshold)
+        flush_slot(heap, slot);
+    else if (heap->ring_bytes > RING_MOST_BYTES)
+        arn__heap_flush(heap);
+}
+
+/* ---- refill ---- */
+
+/* The pool's whole local list becomes the heap's: all carved blocks count as out. */
+static bool take_local(struct heap *heap, struct descriptor *pool, bool fresh)
+{
+    if (pool->local == NULL)
+        return false;
+    heap->list[pool->class_idx] = pool->local;
+    heap->fresh[pool->class_idx] = fresh;
+    pool->local = NULL;
+    pool->needed = NEEDED_CURRENT + pool->carved;
+    return true;
+}
+
+static bool carve(struct heap *heap, struct descriptor *pool)
+{
+    bool fresh = arn__has_flag(pool, POOL_FRESH) && pool->local == NULL;
+    return arn__pool_carve(pool) > 0 && take_local(heap, pool, fresh);
+}
+
+static bool refill_from(struct heap *heap, struct descriptor *pool)
+{
+    return take_local(heap, pool, false) ||
+           (arn__pool_take_remote(pool) > 0 && take_local(heap, pool, false)) || carve(heap, pool);
+}
+
+/* The fullest of the first few own pools: so that the others empty. */
+static struct descriptor *take_partial(struct heap *heap, unsigned class_idx)
+{
+    struct descriptor *fullest = heap->partial[class_idx];
+    if (fullest == NULL)
+        return NULL;
+    struct descriptor *pool = fullest->next;
+    for (unsigned i = 1; pool != NULL && i < LOOKED_AT; pool = pool->next, i++) {
+        if (pool->needed > fullest->needed)
+            fullest = pool;
+    }
+    unlink_partial(heap, fullest);
+    return fullest;
+}
+
+static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
+{
+    arn__heap_flush(heap); /* maybe it is this thread that holds back what the shard lacks */
+    struct descriptor *pool = arn__shard_take(class_idx);
+    if (pool != NULL)
+        arn__pool_set_owner(pool, heap);
+    return pool;
+}
+
+/* Current pool (local list, remote word, next page); own pools with free blocks; the shard; a new
+ * pool. If memory has ended: once more, after giving back what is empty. */
+static bool refill(struct heap *heap, unsigned class_idx)
+{
+    struct descriptor *pool = heap->current[class_idx];
+    while (pool != NULL) {
+        if (refill_from(heap, pool))
+            return true;
+        heap->current[class_idx] = NULL;
+        if (arn__pool_detach(pool, heap))
+            break;
+        heap->current[class_idx] = pool;
+    }
+    if ((pool = take_partial(heap, class_idx)) == NULL &&
+        (pool = take_shared(heap, class_idx)) == NULL &&
+        (pool = arn__pool_create(class_idx, heap)) == NULL) {
+        arn__heap_collect(heap);
+        pool = arn__pool_create(class_idx, heap);
+        if (pool == NULL)
+            return false;
+    }
+    heap->current[class_idx] = pool;
+    arn__purge_settle();
+    return refill_from(heap, pool);
+}
+
+void *arn__heap_refill(struct heap *heap, unsigned class_idx)
+{
+    if (heap->list[class_idx] == NULL && !refill(heap, class_idx))
+        return NULL;
+    return arn__heap_pop(heap, class_idx);
+}
+
+/* ---- giving back ---- */
+
+/* The heap's list returns to the current pool, which is the heap's no more. */
+static struct descriptor *retire_current(struct heap *heap, unsigned class_idx)
+{
+    struct descriptor *pool = heap->current[class_idx];
+    if (pool == NULL)
+        return NULL;
+    heap->current[class_idx] = NULL;
+    struct block *block = heap->list[class_idx];
+    heap->list[class_idx] = NULL;
+    while (block != NULL) {
+        struct block *next = block->next;
+        block->next = pool->local;
+        pool->local = block;
+        block = next;
+    }
+    pool->needed = pool->carved - arn__pool_local_count(pool);
+    pool->needed -= arn__pool_take_remote(pool);
+    return pool;
+}
+
+/* To the shard, or detached if there is nothing to share, or released if it is empty. */
+static void give_up(struct heap *heap, struct descriptor *pool)
+{
+    while (pool->local == NULL && pool->carved == class_of(pool)->capacity) {
+        if (arn__pool_detach(pool, heap))
+            return;
+        pool->needed -= arn__pool_take_remote(pool);
+    }
+    if (pool->needed == 0)
+        release(pool);
+    else
+        arn__shard_put(pool);
+}
+
+static void collect_partial(struct heap *heap, unsigned class_idx)
+{
+    for (struct descriptor *pool = heap->partial[class_idx], *next; pool != NULL; pool = next) {
+        next = pool->next;
+        pool->needed -= arn__pool_take_remote(pool);
+        if (pool->needed == 0)
+            arn__heap_pool_emptied(heap, pool);
+    }
+}
+
+void arn__heap_collect(struct heap *heap)
+{
+    arn__heap_flush(heap);
+    for (unsigned c = 1; c < CLASSES; c++) {
+        struct descriptor *pool = retire_current(heap, c);
+        if (pool != NULL && pool->needed == 0)
+            release(pool);
+        else if (pool != NULL && pool->local != NULL)
+            link_partial(heap, pool);
+        else if (pool != NULL)
+            give_up(heap, pool);
+        collect_partial(heap, c);
+    }
+    arn__shards_reap_all();
+}
+
+void arn__heap_abandon(struct heap *heap)
+{
+    arn__heap_flush(heap);
+    for (unsigned c = 1; c < CLASSES; c++) {
+        struct descriptor *pool = retire_current(heap, c);
+        if (pool != NULL)
+            give_up(heap, pool);
+        while ((pool = heap->partial[c]) != NULL) {
+            unlink_partial(heap, pool);
+            give_up(heap, pool);
+        }
+    }
+}

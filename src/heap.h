@@ -1,0 +1,88 @@
+/* heap.h - one thread's view: per class a list of blocks ready to hand out, the pool they came from
+ * and a few more pools with free blocks; and a ring of chains on their way to other pools.
+ *
+ * Everything in a heap is touched by its thread alone (the orphan heap's: under its lock), and in a
+ * forked child by the thread that lives on.
+ */
+#ifndef ARENITE_HEAP_H
+#define ARENITE_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pool.h"
+#include "size_class.h"
+
+enum {
+    RING_SLOTS = 16,
+    RING_MOST_BYTES = 16384, /* held back by a thread at most */
+    /* Own pools with free blocks, per class, once there is more than one thread; further ones are
+     * shared, so that a thread that sleeps keeps little to itself. */
+    PARTIAL_MOST = 16,
+};
+
+/* Freed blocks of one pool of somebody else's, linked, that go to it with one push. */
+struct chain {
+    struct descriptor *pool; /* NULL: unused */
+    struct block *first, *last;
+    unsigned count;
+};
+
+struct heap {
+    /* I2: the list of a class holds blocks of current[class] only. Touched by the fast paths. */
+    struct block *list[CLASSES];
+    struct descriptor *current[CLASSES];
+    struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
+    uint16_t partial_count[CLASSES];
+    /* The list is freshly carved memory, zero but for each block's two words. */
+    bool fresh[CLASSES];
+    struct chain ring[RING_SLOTS];
+    size_t ring_bytes;
+    struct heap *next;      /* all heaps ever made */
+    struct heap *next_idle; /* those without a thread */
+    unsigned exit_rounds;   /* of thread-specific destructors seen: see thread.c */
+};
+
+/* Set when a second heap is made. */
+extern _Atomic bool arn__heaps_many;
+
+/* A block of the class, or NULL: no memory. */
+void *arn__heap_refill(struct heap *heap, unsigned class_idx);
+
+/* Pops a block from the list; NULL when that is empty. */
+static inline struct block *arn__heap_pop(struct heap *heap, unsigned class_idx)
+{
+    struct block *block = heap->list[class_idx];
+    if (__builtin_expect(block != NULL, 1)) {
+        heap->list[class_idx] = block->next;
+        block->mark = 0;
+    }
+    return block;
+}
+
+/* Frees into a pool of one's own. True: the pool has no block out any more. */
+static inline bool arn__heap_push_own(struct descriptor *pool, struct block *block)
+{
+    block->mark = arn__mark(block);
+    block->next = pool->local;
+    pool->local = block;
+    return --pool->needed == 0;
+}
+
+/* What to do when arn__heap_push_own says true. */
+void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
+
+/* Frees a block of a pool that is not this heap's, by way of the ring. */
+void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct block *block);
+
+/* Pushes all chains of the ring. */
+void arn__heap_flush(struct heap *heap);
+
+/* Takes in what others freed and releases the pools that are empty, the current ones too. */
+void arn__heap_collect(struct heap *heap);
+
+/* Leaves every pool to the others. */
+void arn__heap_abandon(struct heap *heap);
+
+#endif

@@ -1,0 +1,284 @@
+/* large.c - runs, spans, maps. */
+#include "large.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "options.h"
+#include "os.h"
+#include "purge.h"
+#include "region.h"
+
+/* From here on a block that grows and has to move becomes a map: later growth moves no bytes. */
+enum { GROWING_MAP_BYTES = 1 << 20 };
+
+struct large_totals arn__large_totals;
+
+/* Mappings that munmap refused (the split would need one more than the OS allows): purged, and
+ * offered to the next map block that fits. Under the arena lock; normally empty. */
+static struct descriptor *unmappable;
+
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) & ~(unit - 1);
+}
+
+static size_t granule(void)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    return page_bytes > SLICE_BYTES ? page_bytes : SLICE_BYTES;
+}
+
+/* Publishes a block; kind last, so that a forked child sees all or nothing. */
+static void enter(void *block, enum kind kind, size_t block_bytes, size_t units)
+{
+    struct descriptor *d = arn__descriptor(block);
+    d->block_bytes = block_bytes;
+    d->needed = (uint32_t)units;
+    atomic_store_explicit(&d->kind_flags, (uint8_t)kind, memory_order_release);
+}
+
+/* ---- runs ---- */
+
+static void *alloc_run(size_t bytes, bool zeroed)
+{
+    unsigned slices = (unsigned)((bytes + SLICE_BYTES - 1) / SLICE_BYTES);
+    char *base = arn__slices_take(slices, false);
+    if (base == NULL)
+        return NULL;
+    if (zeroed)
+        arn__slices_zero(base, bytes);
+    enter(base, KIND_RUN, (size_t)slices * SLICE_BYTES, slices);
+    return base;
+}
+
+static bool resize_run(char *block, struct descriptor *d, size_t bytes)
+{
+    unsigned slices = d->needed;
+    unsigned wanted = (unsigned)((bytes + SLICE_BYTES - 1) / SLICE_BYTES);
+    if (bytes > ARENA_BYTES)
+        return false;
+    if (wanted > slices &&
+        !arn__slices_take_at(block + (size_t)slices * SLICE_BYTES, wanted - slices))
+        return false;
+    enter(block, KIND_RUN, (size_t)wanted * SLICE_BYTES, wanted);
+    if (wanted < slices)
+        arn__slices_put(block + (size_t)wanted * SLICE_BYTES, slices - wanted, slices - wanted);
+    return true;
+}
+
+/* ---- spans ---- */
+
+static void *alloc_span(size_t bytes, size_t alignment, bool zeroed)
+{
+    size_t arenas = (bytes + ARENA_BYTES - 1) / ARENA_BYTES;
+    char *base = arn__span_take(arenas, alignment > ARENA_BYTES ? alignment / ARENA_BYTES : 1);
+    if (base == NULL)
+        return NULL;
+    if (zeroed)
+        arn__slices_zero(base, bytes);
+    enter(base, KIND_SPAN, round_up(bytes, granule()), arenas);
+    return base;
+}
+
+static bool resize_span(char *block, struct descriptor *d, size_t bytes)
+{
+    size_t arenas = d->needed;
+    size_t wanted = (bytes + ARENA_BYTES - 1) / ARENA_BYTES;
+    size_t old_bytes = d->block_bytes;
+    if (bytes > arn__options.map_threshold_bytes)
+        return false;
+    if (wanted > arenas && !arn__span_take_at(block + arenas * ARENA_BYTES, wanted - arenas))
+        return false;
+    /* block_bytes never shrinks within an arena: it tells how far pages were written. */
+    size_t new_bytes = round_up(bytes, granule());
+    if (new_bytes < old_bytes)
+        new_bytes = old_bytes < wanted * ARENA_BYTES ? old_bytes : wanted * ARENA_BYTES;
+    enter(block, KIND_SPAN, new_bytes, wanted);
+    if (wanted < arenas)
+        arn__span_put(block + wanted * ARENA_BYTES, arenas - wanted,
+                      old_bytes > wanted * ARENA_BYTES ? old_bytes - wanted * ARENA_BYTES : 0);
+    return true;
+}
+
+/* ---- maps ---- */
+
+static void count_map(size_t added_bytes, size_t removed_bytes, int maps)
+{
+    atomic_fetch_add_explicit(&arn__large_totals.maps, (size_t)maps, memory_order_relaxed);
+    atomic_fetch_add_explicit(&arn__large_totals.map_bytes, added_bytes - removed_bytes,
+                              memory_order_relaxed);
+}
+
+void *arn__large_map(size_t bytes, size_t alignment)
+{
+    size_t map_bytes = round_up(bytes, granule());
+    char *base = arn__os_map_aligned(map_bytes, alignment > granule() ? alignment : granule());
+    if (base == NULL)
+        return NULL;
+    if (!arn__directory_cover(base, 1)) {
+        arn__os_unmap(base, map_bytes);
+        return NULL;
+    }
+    if (arn__options.huge == HUGE_ALWAYS && map_bytes >= GROUP_BYTES)
+        arn__os_huge(base, map_bytes, true);
+    count_map(map_bytes, 0, 1);
+    enter(base, KIND_MAP, map_bytes, 0);
+    return base;
+}
+
+/* Its own address cannot be told from a descriptor: it is kept where `end` is of a pool. */
+static void keep_unmappable(char *base, size_t bytes)
+{
+    struct descriptor *d = arn__descriptor(base);
+    if (!arn__os_purge(base, bytes))
+        memset(base, 0, bytes);
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    atomic_store_explicit(&d->end, base, memory_order_relaxed);
+    d->block_bytes = bytes;
+    d->next = unmappable;
+    unmappable = d;
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+}
+
+static void *take_unmappable(size_t bytes, size_t alignment)
+{
+    char *base = NULL;
+    if (__atomic_load_n(&unmappable, __ATOMIC_RELAXED) == NULL)
+        return NULL;
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    for (struct descriptor **link = &unmappable; *link != NULL; link = &(*link)->next) {
+        struct descriptor *d = *link;
+        char *start = atomic_load_explicit(&d->end, memory_order_relaxed);
+        if (d->block_bytes >= bytes && d->block_bytes / 2 <= bytes &&
+            ((uintptr_t)start & (alignment - 1)) == 0) {
+            *link = d->next;
+            base = start;
+            count_map(d->block_bytes, 0, 1);
+            atomic_store_explicit(&d->end, NULL, memory_order_relaxed);
+            enter(base, KIND_MAP, d->block_bytes, 0);
+            break;
+        }
+    }
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    return base;
+}
+
+static void *alloc_map(size_t bytes, size_t alignment)
+{
+    void *block = take_unmappable(bytes, alignment);
+    return block != NULL ? block : arn__large_map(bytes, alignment);
+}
+
+/* Moves the pages to a larger range; the old block is gone if it succeeds. */
+static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_t new_bytes)
+{
+    char *target = arn__os_reserve(new_bytes, granule());
+    if (target == NULL)
+        return NULL;
+    if (!arn__directory_cover(target, 1) ||
+        !arn__os_move(block, old_bytes, new_bytes, target)) {
+        arn__os_unmap(target, new_bytes);
+        return NULL;
+    }
+    atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
+    enter(target, KIND_MAP, new_bytes, 0);
+    return target;
+}
+
+static void *resize_map(char *block, struct descriptor *d, size_t bytes)
+{
+    size_t old_bytes = d->block_bytes;
+    size_t new_bytes = round_up(bytes, granule());
+    void *result = block;
+    if (new_bytes == old_bytes)
+        return block;
+    if (arn__os_resize(block, old_bytes, new_bytes)) {
+        d->block_bytes = new_bytes;
+    } else if (new_bytes < old_bytes) {
+        return block; /* larger than asked for: it still holds what it must */
+    } else if ((result = move_map(block, d, old_bytes, new_bytes)) == NULL) {
+        return NULL;
+    }
+    count_map(new_bytes, old_bytes, 0);
+    return result;
+}
+
+static bool unmap(char *block, size_t bytes)
+{
+    count_map(0, bytes, -1);
+    return arn__os_unmap(block, bytes);
+}
+
+bool arn__large_unmap(void *block)
+{
+    struct descriptor *d = arn__descriptor(block);
+    uint8_t kind = KIND_MAP;
+    size_t bytes = d->block_bytes;
+    if (!atomic_compare_exchange_strong(&d->kind_flags, &kind, KIND_NONE))
+        return false;
+    unmap(block, bytes);
+    return true;
+}
+
+/* ---- all of them ---- */
+
+void *arn__large_alloc(size_t bytes, size_t alignment, bool zeroed)
+{
+    void *block;
+    if (bytes > arn__options.map_threshold_bytes || alignment > GROUP_BYTES)
+        return alloc_map(bytes, alignment);
+    if (bytes <= ARENA_BYTES && alignment <= SLICE_BYTES)
+        block = alloc_run(bytes, zeroed);
+    else
+        block = alloc_span(bytes == 0 ? 1 : bytes, alignment, zeroed);
+    arn__purge_settle();
+    return block;
+}
+
+void *arn__large_alloc_growing(size_t bytes)
+{
+    void *block = NULL;
+    if (bytes >= GROWING_MAP_BYTES)
+        block = alloc_map(bytes, granule());
+    return block != NULL ? block : arn__large_alloc(bytes, 1, false);
+}
+
+bool arn__large_free(void *block)
+{
+    struct descriptor *d = arn__descriptor(block);
+    size_t bytes = d->block_bytes;
+    size_t units = d->needed;
+    /* Whoever takes the kind away frees it; a second one is told so. */
+    switch (atomic_exchange(&d->kind_flags, KIND_NONE)) {
+    case KIND_RUN:
+        arn__slices_put(block, (unsigned)units, (unsigned)units);
+        break;
+    case KIND_SPAN:
+        arn__span_put(block, units, bytes);
+        break;
+    case KIND_MAP:
+        if (!unmap(block, bytes))
+            keep_unmappable(block, bytes);
+        return true;
+    default:
+        return false;
+    }
+    arn__purge_settle();
+    return true;
+}
+
+void *arn__large_resize(void *block, size_t bytes)
+{
+    struct descriptor *d = arn__descriptor(block);
+    switch (arn__kind(d)) {
+    case KIND_RUN:
+        return resize_run(block, d, bytes) ? block : NULL;
+    case KIND_SPAN:
+        return resize_span(block, d, bytes) ? block : NULL;
+    case KIND_MAP:
+        return resize_map(block, d, bytes);
+    default:
+        return NULL;
+    }
+}

@@ -1,0 +1,49 @@
+/* large.h - requests too big for a pool: one descriptor per block.
+ *
+ *   run    slices in a row in one arena: up to 256 KiB
+ *   span   arenas in a row in one region: up to the map threshold (32 MiB)
+ *   map    a mapping of its own: beyond that, for alignments above 2 MiB, and for spans that grew
+ *
+ * Freed runs and spans stay with their arenas under the purge budget, which is the cache; maps go
+ * back to the OS at once, and grow by mremap.
+ */
+#ifndef ARENITE_LARGE_H
+#define ARENITE_LARGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "descriptor.h"
+
+struct large_totals {
+    _Atomic size_t maps;      /* number of map blocks */
+    _Atomic size_t map_bytes;
+};
+extern struct large_totals arn__large_totals;
+
+/* At a multiple of `alignment` (a power of two); zeroed if asked. NULL: no memory. */
+void *arn__large_alloc(size_t bytes, size_t alignment, bool zeroed);
+
+/* A map block, without taking a lock: may run in a signal handler. Zeroed. */
+void *arn__large_map(size_t bytes, size_t alignment);
+
+/* False: it is being freed by somebody else already. */
+bool arn__large_free(void *block);
+
+/* Frees a map block without taking a lock; false: it is not one. */
+bool arn__large_unmap(void *block);
+
+/* Makes the block hold `bytes` without copying: where it is, or by moving its pages. NULL: it can't
+ * be done so, and the block is as it was. */
+void *arn__large_resize(void *block, size_t bytes);
+
+/* Where a block that has to be copied to grow should go. */
+void *arn__large_alloc_growing(size_t bytes);
+
+/* Is this the start of a large block? */
+static inline bool arn__large_starts(const struct descriptor *d, const void *pointer)
+{
+    return arn__kind(d) >= KIND_RUN && ((uintptr_t)pointer & (SLICE_BYTES - 1)) == 0;
+}
+
+#endif

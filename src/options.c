@@ -1,0 +1,227 @@
+/* options.c - the table of options and its parser. No allocation, no stdio. */
+#include "options.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "diag.h"
+#include "os.h"
+
+enum { STDERR = 2 };
+enum { KEYS_LONGEST = 32 };
+
+struct options arn__options = {
+    .purge_budget_bytes = (size_t)4 << 20,
+    .purge_delay_ms = 1000,
+    .huge = HUGE_AUTO,
+    .map_threshold_bytes = (size_t)32 << 20,
+};
+
+enum kind { KIND_CHOICE, KIND_BYTES, KIND_COUNT };
+
+struct option {
+    const char *key;
+    enum kind kind;
+    size_t *value;
+    const char *choices[4]; /* KIND_CHOICE: the name of each value, in order */
+    size_t least, most;     /* KIND_BYTES, KIND_COUNT: bounds, inclusive */
+};
+
+static const struct option table[] = {
+    {"show", KIND_CHOICE, &arn__options.show, {"0", "1"}, 0, 0},
+    {"stats", KIND_CHOICE, &arn__options.stats, {"off", "exit"}, 0, 0},
+    {"purge_budget", KIND_BYTES, &arn__options.purge_budget_bytes, {0}, 0, SIZE_MAX / 4},
+    {"purge_delay_ms", KIND_COUNT, &arn__options.purge_delay_ms, {0}, 0, 1u << 30},
+    {"huge_pages", KIND_CHOICE, &arn__options.huge, {"off", "auto", "always"}, 0, 0},
+    {"misuse", KIND_CHOICE, &arn__options.misuse, {"abort", "ignore"}, 0, 0},
+    {"map_threshold", KIND_BYTES, &arn__options.map_threshold_bytes, {0}, (size_t)1 << 20,
+     (size_t)1 << 30},
+};
+enum { OPTIONS = sizeof table / sizeof *table, CHOICES = 4 };
+
+/* Where each value is from; NULL: the default. */
+static const char *sources[OPTIONS];
+
+/* Edits that turn one word into the other (Levenshtein 1966), for "did you mean". */
+static unsigned distance(const char *a, size_t a_length, const char *b)
+{
+    unsigned row[KEYS_LONGEST + 1];
+    size_t b_length = strlen(b);
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= a_length; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= b_length; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[b_length];
+}
+
+static void complain(const char *source, const char *what, const char *text, size_t bytes,
+                     const char *advice, const char *more)
+{
+    struct line line = {.length = 0};
+    arn__line_text(&line, "arenite: ");
+    arn__line_text(&line, source);
+    arn__line_text(&line, ": ");
+    arn__line_text(&line, what);
+    arn__line_text(&line, " '");
+    arn__line_bytes(&line, text, bytes > 64 ? 64 : bytes);
+    arn__line_text(&line, "'");
+    arn__line_text(&line, advice);
+    arn__line_text(&line, more);
+    arn__line_write(&line, STDERR);
+}
+
+static void complain_key(const char *source, const char *key, size_t length)
+{
+    const char *nearest = table[0].key;
+    unsigned best = ~0u;
+    for (size_t i = 0; i < OPTIONS; i++) {
+        unsigned d = distance(key, length, table[i].key);
+        if (d < best) {
+            best = d;
+            nearest = table[i].key;
+        }
+    }
+    complain(source, "unknown option", key, length, "; the nearest is ", nearest);
+}
+
+/* Digits with an optional K, M or G; false on anything else, or when it does not fit. */
+static bool parse_number(const char *text, size_t length, bool suffixes, size_t *value)
+{
+    size_t result = 0;
+    size_t at = 0;
+    for (; at < length && text[at] >= '0' && text[at] <= '9'; at++) {
+        size_t digit = (size_t)(text[at] - '0');
+        if (result > (SIZE_MAX - digit) / 10)
+            return false;
+        result = result * 10 + digit;
+    }
+    if (at == 0)
+        return false;
+    if (suffixes && at + 1 == length) {
+        static const char letters[] = "KMG";
+        const char *letter = strchr(letters, text[at] & ~0x20);
+        if (letter == NULL || *letter == '\0')
+            return false;
+        unsigned shift = 10 * (unsigned)(letter - letters + 1);
+        if (result > SIZE_MAX >> shift)
+            return false;
+        result <<= shift;
+        at++;
+    }
+    *value = result;
+    return at == length;
+}
+
+static bool equal(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+static bool set(const struct option *option, const char *text, size_t length)
+{
+    if (option->kind == KIND_CHOICE) {
+        for (size_t i = 0; i < CHOICES && option->choices[i] != NULL; i++) {
+            if (equal(text, length, option->choices[i])) {
+                *option->value = i;
+                return true;
+            }
+        }
+        return false;
+    }
+    size_t value;
+    if (!parse_number(text, length, option->kind == KIND_BYTES, &value) || value < option->least ||
+        value > option->most)
+        return false;
+    *option->value = value;
+    return true;
+}
+
+/* "; use off, auto or always" and the like. */
+static void complain_value(const char *source, const struct option *option, const char *part,
+                           size_t length)
+{
+    struct line expected = {.length = 0};
+    if (option->kind == KIND_CHOICE) {
+        for (size_t i = 0; i < CHOICES && option->choices[i] != NULL; i++) {
+            arn__line_text(&expected, i == 0 ? "" : " or ");
+            arn__line_text(&expected, option->choices[i]);
+        }
+    } else {
+        arn__line_decimal(&expected, option->least);
+        arn__line_text(&expected, " to ");
+        arn__line_decimal(&expected, option->most);
+        if (option->kind == KIND_BYTES)
+            arn__line_text(&expected, " bytes (K, M, G)");
+    }
+    expected.text[expected.length] = '\0';
+    complain(source, "bad value", part, length, "; use ", expected.text);
+}
+
+static void apply_part(const char *part, size_t length, const char *source)
+{
+    const char *equals = memchr(part, '=', length);
+    size_t key_length = equals == NULL ? length : (size_t)(equals - part);
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (!equal(part, key_length, table[i].key))
+            continue;
+        if (equals != NULL && set(&table[i], equals + 1, length - key_length - 1))
+            sources[i] = source;
+        else
+            complain_value(source, &table[i], part, length);
+        return;
+    }
+    complain_key(source, part, key_length);
+}
+
+void arn__options_apply(const char *text, const char *source)
+{
+    while (*text != '\0') {
+        size_t length = strcspn(text, ",");
+        if (length > 0)
+            apply_part(text, length, source);
+        text += length;
+        text += *text == ',';
+    }
+}
+
+void arn__options_show(int fd)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        struct line line = {.length = 0};
+        arn__line_text(&line, "arenite: option ");
+        arn__line_text(&line, table[i].key);
+        arn__line_text(&line, "=");
+        if (table[i].kind == KIND_CHOICE)
+            arn__line_text(&line, table[i].choices[*table[i].value]);
+        else
+            arn__line_decimal(&line, *table[i].value);
+        arn__line_text(&line, " (");
+        arn__line_text(&line, sources[i] == NULL ? "default" : sources[i]);
+        arn__line_text(&line, ")");
+        arn__line_write(&line, fd);
+    }
+}
+
+bool arn__options_read(void)
+{
+    static const char variable[] = "ARENITE_OPTIONS";
+    bool known;
+    const char *text = arn__os_environment(variable, &known);
+    if (text == NULL)
+        return known;
+    arn__options_apply(text, variable);
+    if (arn__options.show == SWITCH_ON)
+        arn__options_show(STDERR);
+    return true;
+}

@@ -1,0 +1,226 @@
+/* os.c - the kernel, as Linux and libc offer it. No lock is taken here and nothing is allocated. */
+#include "os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Older headers lack what newer kernels know; a refusal at run time has its own way out. */
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+struct os_failure arn__os_failure;
+
+void arn__os_fail_at(long first, long last)
+{
+    atomic_store(&arn__os_failure.calls, 0);
+    atomic_store(&arn__os_failure.last, last);
+    atomic_store(&arn__os_failure.first, first);
+}
+
+/* True when a test wants this call to fail. */
+static bool injected(void)
+{
+    long first = atomic_load_explicit(&arn__os_failure.first, memory_order_relaxed);
+    if (first == 0)
+        return false;
+    long n = atomic_fetch_add(&arn__os_failure.calls, 1) + 1;
+    return n >= first && n <= atomic_load(&arn__os_failure.last);
+}
+
+size_t arn__os_page_bytes(void)
+{
+    static _Atomic size_t page_bytes; /* any thread may compute it: the answer is the same */
+    size_t bytes = atomic_load_explicit(&page_bytes, memory_order_relaxed);
+    if (bytes == 0) {
+        bytes = getauxval(AT_PAGESZ);
+        atomic_store_explicit(&page_bytes, bytes, memory_order_relaxed);
+    }
+    return bytes;
+}
+
+static void *map(size_t bytes, int protection)
+{
+    int saved = errno;
+    if (injected())
+        return NULL;
+    void *start = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    return start == MAP_FAILED ? NULL : start;
+}
+
+/* Over-reserves and trims both ends: the only portable way to an aligned mapping. */
+static void *map_aligned(size_t bytes, size_t alignment, int protection)
+{
+    if (alignment <= arn__os_page_bytes())
+        return map(bytes, protection);
+    size_t slack = alignment - arn__os_page_bytes();
+    if (bytes > SIZE_MAX - slack)
+        return NULL;
+    char *start = map(bytes + slack, protection);
+    if (start == NULL)
+        return NULL;
+    char *aligned = (char *)(((uintptr_t)start + alignment - 1) & ~(uintptr_t)(alignment - 1));
+    size_t before = (size_t)(aligned - start);
+    /* A trim that fails leaves unused address space, no more. */
+    if (before > 0)
+        arn__os_unmap(start, before);
+    if (slack > before)
+        arn__os_unmap(aligned + bytes, slack - before);
+    return aligned;
+}
+
+void *arn__os_map(size_t bytes)
+{
+    return map(bytes, PROT_READ | PROT_WRITE);
+}
+
+void *arn__os_map_aligned(size_t bytes, size_t alignment)
+{
+    return map_aligned(bytes, alignment, PROT_READ | PROT_WRITE);
+}
+
+void *arn__os_reserve(size_t bytes, size_t alignment)
+{
+    return map_aligned(bytes, alignment, PROT_NONE);
+}
+
+bool arn__os_open(void *start, size_t bytes)
+{
+    int saved = errno;
+    bool done = !injected() && mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    return done;
+}
+
+bool arn__os_unmap(void *start, size_t bytes)
+{
+    int saved = errno;
+    bool done = !injected() && munmap(start, bytes) == 0;
+    errno = saved;
+    return done;
+}
+
+bool arn__os_purge(void *start, size_t bytes)
+{
+    int saved = errno;
+    bool done = !injected();
+    if (done && madvise(start, bytes, MADV_DONTNEED) != 0) {
+        /* EINVAL: the pages are locked, and stay. Anything else: the call is refused (a seccomp
+         * filter), and a new mapping in place has the same effect. */
+        done = errno != EINVAL &&
+               mmap(start, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+    }
+    errno = saved;
+    return done;
+}
+
+bool arn__os_resize(void *start, size_t old_bytes, size_t new_bytes)
+{
+    int saved = errno;
+    bool done = !injected() && mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
+    errno = saved;
+    return done;
+}
+
+bool arn__os_move(void *start, size_t old_bytes, size_t new_bytes, void *target)
+{
+    int saved = errno;
+    bool done = !injected() && mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+                                      target) != MAP_FAILED;
+    errno = saved;
+    return done;
+}
+
+void arn__os_huge(void *start, size_t bytes, bool wanted)
+{
+    int saved = errno;
+    if (!injected())
+        madvise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    errno = saved;
+}
+
+bool arn__os_wipe_on_fork(void *start, size_t bytes)
+{
+    int saved = errno;
+    bool done = !injected() && madvise(start, bytes, MADV_WIPEONFORK) == 0;
+    errno = saved;
+    return done;
+}
+
+bool arn__os_address_space_limited(void)
+{
+    struct rlimit limit;
+    int saved = errno;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    errno = saved;
+    return limited;
+}
+
+uint32_t arn__os_now_ms(void)
+{
+    struct timespec now = {0, 0};
+    int saved = errno;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    errno = saved;
+    return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+int arn__os_process(void)
+{
+    /* Not getpid(): libc's of old cached it, and _Fork or clone left the cache wrong. */
+    return (int)syscall(SYS_getpid);
+}
+
+void arn__os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+    int saved = errno;
+    /* Where futex is refused, yielding is all that is left. */
+    if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0) != 0 &&
+        errno != EAGAIN && errno != EINTR)
+        sched_yield();
+    errno = saved;
+}
+
+void arn__os_wake(_Atomic uint32_t *word, int sleepers)
+{
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, sleepers, NULL, NULL, 0);
+    errno = saved;
+}
+
+void arn__os_write(int fd, const char *text, size_t bytes)
+{
+    int saved = errno;
+    while (bytes > 0) {
+        ssize_t written = write(fd, text, bytes);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        text += written;
+        bytes -= (size_t)written;
+    }
+    errno = saved;
+}
+
+const char *arn__os_environment(const char *name, bool *known)
+{
+    /* The first blocks may be asked for before libc's own start has set `environ`. */
+    *known = environ != NULL;
+    return *known ? secure_getenv(name) : NULL;
+}
+
+void arn__os_abort(void)
+{
+    abort();
+}

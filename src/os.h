@@ -1,0 +1,86 @@
+/* os.h - everything asked of the kernel.
+ *
+ * The only layer with system calls. Each wrapper preserves errno, reports failure as NULL or false,
+ * and knows the older way where a kernel or a seccomp filter refuses the newer call. Tests make the
+ * n-th call fail through arn__os_fail_at.
+ */
+#ifndef ARENITE_OS_H
+#define ARENITE_OS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bits of a user-space address; beyond them no pointer is ours. */
+#if defined(__x86_64__)
+enum { ARN__ADDRESS_BITS = 47 };
+#else
+enum { ARN__ADDRESS_BITS = 48 };
+#endif
+
+/* Calls counted since arn__os_fail_at was set; the n-th and later ones up to `until` fail. */
+struct os_failure {
+    _Atomic long calls;  /* calls made, counted only while `first` is not 0 */
+    _Atomic long first;  /* first call (from 1) that fails; 0: none */
+    _Atomic long last;   /* last call that fails */
+};
+extern struct os_failure arn__os_failure;
+
+/* From the next call on, calls number first..last fail with ENOMEM; first = 0 ends it. */
+void arn__os_fail_at(long first, long last);
+
+/* Bytes of an OS page: 4, 16 or 64 KiB. */
+size_t arn__os_page_bytes(void);
+
+/* Readable and writable zero pages; NULL when there are none. */
+void *arn__os_map(size_t bytes);
+
+/* As arn__os_map, but at a multiple of `alignment` (a power of two). */
+void *arn__os_map_aligned(size_t bytes, size_t alignment);
+
+/* Address space only, at a multiple of `alignment`: no access, no commit charge. */
+void *arn__os_reserve(size_t bytes, size_t alignment);
+
+/* Makes reserved pages readable and writable. */
+bool arn__os_open(void *start, size_t bytes);
+
+bool arn__os_unmap(void *start, size_t bytes);
+
+/* Gives the pages back; they read as zero afterwards. False: the contents stay as they were. */
+bool arn__os_purge(void *start, size_t bytes);
+
+/* Grows or shrinks a mapping where it is. */
+bool arn__os_resize(void *start, size_t old_bytes, size_t new_bytes);
+
+/* Moves a mapping's pages onto a reserved range and grows it; false leaves both as they were. */
+bool arn__os_move(void *start, size_t old_bytes, size_t new_bytes, void *target);
+
+/* Huge pages for this range, where the kernel has them. A hint: no answer. */
+void arn__os_huge(void *start, size_t bytes, bool wanted);
+
+/* The page reads as zero in every child, however it was forked. */
+bool arn__os_wipe_on_fork(void *start, size_t bytes);
+
+/* RLIMIT_AS is set: address space must not be reserved ahead of need. */
+bool arn__os_address_space_limited(void);
+
+/* Milliseconds of a monotonic clock, coarse. */
+uint32_t arn__os_now_ms(void);
+
+/* Identity of this process (not cached: right after any kind of fork). */
+int arn__os_process(void);
+
+/* Sleeps while *word == value (may return early); wakes so many sleepers. */
+void arn__os_wait(_Atomic uint32_t *word, uint32_t value);
+void arn__os_wake(_Atomic uint32_t *word, int sleepers);
+
+/* Bytes to a file descriptor, through interruptions; nothing can be done about a failure. */
+void arn__os_write(int fd, const char *text, size_t bytes);
+
+/* The variable's value; NULL if unset, in set-uid programs, and before libc has an environment. */
+const char *arn__os_environment(const char *name, bool *known);
+
+_Noreturn void arn__os_abort(void);
+
+#endif

@@ -1,0 +1,289 @@
+/* pool.c - one pool. No locks but the arena lock below it; the remote word is the protocol. */
+#include "pool.h"
+
+#include "arena.h"
+#include "diag.h"
+
+enum { CARVE_STRIDE = 4096 }; /* bytes of the pool that one carve may begin blocks in */
+
+static unsigned slices_of(const struct descriptor *pool)
+{
+    return arn__size_classes[pool->class_idx].slices;
+}
+
+static void set_end(struct descriptor *pool, char *end)
+{
+    for (unsigned i = 0; i < slices_of(pool); i++)
+        atomic_store_explicit(&pool[i].end, end, memory_order_relaxed);
+}
+
+void arn__pool_set_owner(struct descriptor *pool, struct heap *heap)
+{
+    /* relaxed: the field tells a thread only about itself. */
+    for (unsigned i = 0; i < slices_of(pool); i++)
+        atomic_store_explicit(&pool[i].owner, heap, memory_order_relaxed);
+}
+
+struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
+{
+    const struct size_class *class = &arn__size_classes[class_idx];
+    char *base = arn__slices_take(class->slices, true);
+    if (base == NULL)
+        return NULL;
+    unsigned flags = arn__slices_clean(base, class->slices) ? POOL_FRESH : 0;
+    struct descriptor *pool = arn__descriptor(base);
+    /* relaxed: nobody has a block of it yet. */
+    atomic_store_explicit(arn__remote(base), arn__remote_word(POOL_OWNED, 0, 0),
+                          memory_order_relaxed);
+    pool->local = NULL;
+    pool->needed = NEEDED_CURRENT;
+    pool->carved = 0;
+    pool->next = pool->prev = NULL;
+    for (unsigned i = 0; i < class->slices; i++) {
+        struct descriptor *d = &pool[i];
+        d->class_idx = (uint8_t)class_idx;
+        d->inverse = class->inverse;
+        atomic_store_explicit(&d->end, base, memory_order_relaxed);
+        atomic_store_explicit(&d->owner, heap, memory_order_relaxed);
+        atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_relaxed);
+        /* Last: a slice with a head is part of a pool, also to a child forked in between. */
+        atomic_store_explicit(&d->head, pool, memory_order_release);
+    }
+    return pool;
+}
+
+unsigned arn__pool_carve(struct descriptor *pool)
+{
+    const struct size_class *class = &arn__size_classes[pool->class_idx];
+    unsigned left = (unsigned)class->capacity - pool->carved;
+    if (left == 0)
+        return 0;
+    char *end = arn__pool_end(pool);
+    size_t to_page = CARVE_STRIDE - ((uintptr_t)end & (CARVE_STRIDE - 1));
+    unsigned count = (unsigned)((to_page + class->block_bytes - 1) / class->block_bytes);
+    if (count > left)
+        count = left;
+    /* Linked from the last to the first: each block's next is known when it is written. */
+    struct block *next = pool->local;
+    for (unsigned i = count; i-- > 0;) {
+        struct block *block = (struct block *)(end + (size_t)i * class->block_bytes);
+        block->next = next;
+        block->mark = arn__mark(block);
+        next = block;
+    }
+    pool->carved = (uint16_t)(pool->carved + count);
+    set_end(pool, end + (size_t)count * class->block_bytes);
+    pool->local = next;
+    return count;
+}
+
+/* The block that a remote word names; NULL for 0. */
+static struct block *block_at(char *base, unsigned first)
+{
+    return first == 0 ? NULL : (struct block *)(base + (size_t)(first - 1) * QUANTUM_BYTES);
+}
+
+unsigned arn__pool_take_remote(struct descriptor *pool)
+{
+    _Atomic uint64_t *remote = arn__remote(arn__pool_base(pool));
+    const uint64_t nothing = arn__remote_word(POOL_OWNED, 0, 0);
+    if (atomic_load_explicit(remote, memory_order_relaxed) == nothing)
+        return 0;
+    /* acquire: pairs with the release in arn__pool_push, which linked the blocks. */
+    uint64_t word = atomic_exchange_explicit(remote, nothing, memory_order_acquire);
+    unsigned count = arn__remote_count(word);
+    if (count == 0)
+        return 0;
+    struct block *first = block_at(arn__pool_base(pool), (unsigned)(word & 0xffff));
+    if (pool->local != NULL) {
+        struct block *last = first;
+        for (unsigned i = 1; i < count; i++)
+            last = last->next;
+        last->next = pool->local;
+    }
+    pool->local = first;
+    return count;
+}
+
+void arn__pool_release(struct descriptor *pool)
+{
+    unsigned slices = slices_of(pool);
+    char *base = arn__pool_base(pool);
+    unsigned touched = (unsigned)((arn__pool_end(pool) - base + SLICE_BYTES - 1) / SLICE_BYTES);
+    for (unsigned i = 0; i < slices; i++) {
+        struct descriptor *d = &pool[i];
+        atomic_store_explicit(&d->head, NULL, memory_order_relaxed);
+        atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
+        atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
+    }
+    arn__slices_put(base, slices, touched);
+}
+
+bool arn__pool_detach(struct descriptor *pool, struct heap *filled_by)
+{
+    uint64_t expected = arn__remote_word(POOL_OWNED, 0, 0);
+    arn__pool_set_owner(pool, NULL);
+    pool->next = (struct descriptor *)filled_by;
+    /* release: pairs with the acquire of the push that claims: it reads the owner's fields. */
+    if (atomic_compare_exchange_strong_explicit(arn__remote(arn__pool_base(pool)), &expected,
+                                                arn__remote_word(POOL_DETACHED, 0, 0),
+                                                memory_order_release, memory_order_relaxed))
+        return true;
+    pool->next = NULL;
+    arn__pool_set_owner(pool, filled_by);
+    return false;
+}
+
+bool arn__pool_share(struct descriptor *pool)
+{
+    _Atomic uint64_t *remote = arn__remote(arn__pool_base(pool));
+    uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
+    uint64_t shared;
+    do {
+        if (arn__remote_count(word) == pool->needed) {
+            pool->needed -= arn__pool_take_remote(pool);
+            return false;
+        }
+        shared = arn__remote_word(POOL_SHARED, 0, 0) | (word & 0xffffffff) |
+                 (uint64_t)pool->needed << REMOTE_OUT_SHIFT |
+                 (uint64_t)pool->class_idx << REMOTE_CLASS_SHIFT;
+        /* release: the owner's fields, to who takes it out of the shard. acquire: the chain. */
+    } while (!atomic_compare_exchange_weak_explicit(remote, &word, shared, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+bool arn__pool_unshare_empty(char *base, unsigned class_idx)
+{
+    _Atomic uint64_t *remote = arn__remote(base);
+    uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
+    while (arn__remote_state(word) == POOL_SHARED && word >> REMOTE_CLASS_SHIFT == class_idx &&
+           arn__remote_count(word) == arn__remote_out(word)) {
+        if (atomic_compare_exchange_weak_explicit(remote, &word, arn__remote_word(POOL_OWNED, 0, 0),
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
+                                unsigned count, bool may_claim)
+{
+    const struct size_class *class = &arn__size_classes[pool->class_idx];
+    char *base = arn__pool_base_of(first, pool->class_idx);
+    _Atomic uint64_t *remote = arn__remote(base);
+    unsigned first_idx = (unsigned)((size_t)((char *)first - base) / QUANTUM_BYTES) + 1;
+    uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
+    uint64_t pushed;
+    unsigned total;
+    bool claims;
+    do {
+        last->next = block_at(base, (unsigned)(word & 0xffff));
+        total = arn__remote_count(word) + count;
+        claims = may_claim && arn__remote_state(word) == POOL_DETACHED && total >= class->threshold;
+        pushed = claims ? arn__remote_word(POOL_OWNED, 0, 0)
+                        : (word & ~(uint64_t)0xffffffff) | arn__remote_word(0, total, first_idx);
+        /* acq_rel: release gives the links to who takes the chain; acquire is for the claimer, who
+         * reads what the detacher and other pushers wrote. */
+    } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    /* From here on the pool may be gone, unless it was claimed. */
+    if (claims) {
+        pool->local = first;
+        pool->needed = pool->carved - total;
+        return PUSH_CLAIMED;
+    }
+    return arn__remote_state(word) == POOL_SHARED && total == arn__remote_out(word) ? PUSH_EMPTIED
+                                                                                     : PUSH_DONE;
+}
+
+/* ---- after fork ---- */
+
+static struct lock recover_lock;
+
+bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
+{
+    const struct size_class *class = &arn__size_classes[pool->class_idx];
+    char *end = arn__pool_end(pool);
+    if (end <= base || end > base + (size_t)class->capacity * class->block_bytes)
+        return false;
+    _Atomic uint64_t *remote = arn__remote(base);
+    *detached = arn__remote_state(atomic_load(remote)) == POOL_DETACHED;
+    atomic_store(remote, arn__remote_word(*detached ? POOL_DETACHED : POOL_OWNED, 0, 0));
+    pool->carved = (uint16_t)((size_t)(end - base) / class->block_bytes);
+    pool->needed = pool->carved;
+    pool->local = NULL;
+    pool->next = pool->prev = NULL;
+    set_end(pool, end);
+    arn__pool_set_owner(pool, NULL);
+    for (unsigned i = 0; i < class->slices; i++)
+        atomic_store(&pool[i].kind_flags, KIND_POOL | POOL_RECOVER);
+    return true;
+}
+
+void arn__pool_recover(struct descriptor *pool)
+{
+    if (!arn__has_flag(pool, POOL_RECOVER))
+        return;
+    arn__lock(&recover_lock, RANK_RECOVER);
+    if (arn__has_flag(pool, POOL_RECOVER)) {
+        size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
+        char *end = arn__pool_end(pool);
+        char *base = arn__pool_base(pool);
+        struct block *first = NULL;
+        unsigned found = 0;
+        for (unsigned i = 1; i <= pool->carved; i++) {
+            struct block *block = (struct block *)(end - (size_t)i * block_bytes);
+            if (block->mark == arn__mark(block)) {
+                block->next = first;
+                first = block;
+                found++;
+            }
+        }
+        /* Nobody pushed before: a push comes after a recovery. */
+        uint64_t word = atomic_load(arn__remote(base));
+        if (found > 0)
+            word |= arn__remote_word(
+                0, found, (unsigned)((size_t)((char *)first - base) / QUANTUM_BYTES) + 1);
+        atomic_store(arn__remote(base), word);
+        for (unsigned i = 0; i < slices_of(pool); i++) {
+            /* release: pairs with arn__has_flag. */
+            atomic_store_explicit(&pool[i].kind_flags, KIND_POOL, memory_order_release);
+        }
+    }
+    arn__unlock(&recover_lock, RANK_RECOVER);
+}
+
+void arn__pool_mend_remote(struct descriptor *pool)
+{
+    char *base = arn__pool_base(pool);
+    uint64_t word = atomic_load(arn__remote(base));
+    struct block *block = block_at(base, (unsigned)(word & 0xffff));
+    struct block *last = NULL;
+    unsigned count = 0;
+    /* A block without its mark was not linked yet as far as this process can see: the rest of the
+     * chain is lost, to be on the safe side. */
+    while (block != NULL && count < arn__remote_count(word) && arn__descriptor(block)->head == pool &&
+           arn__pool_starts_block(pool, block) && block->mark == arn__mark(block)) {
+        last = block;
+        block = block->next;
+        count++;
+    }
+    if (last != NULL)
+        last->next = NULL;
+    atomic_store(arn__remote(base),
+                 arn__remote_word(POOL_OWNED, count, count == 0 ? 0 : (unsigned)(word & 0xffff)));
+}
+
+void arn__pools_after_fork(void)
+{
+    arn__lock_reset(&recover_lock);
+}
+
+unsigned arn__pool_local_count(const struct descriptor *pool)
+{
+    unsigned count = 0;
+    for (struct block *block = pool->local; block != NULL; block = block->next)
+        count++;
+    return count;
+}

@@ -1,0 +1,166 @@
+/* pool.h - blocks of one size class in 1, 4 or 16 slices.
+ *
+ * Who may touch a pool is decided by its remote word alone (the owner field only tells a thread
+ * quickly whether it is itself the owner):
+ *
+ *   OWNED     one heap's thread, or whoever is moving the pool, has the owner fields to itself.
+ *             Others push chains of freed blocks onto the word.
+ *   DETACHED  full, nobody's: all blocks are out. Freed blocks are pushed onto the word; the push
+ *             that brings them to the class's threshold makes the pool OWNED by the pusher with
+ *             the same compare-and-swap.
+ *   SHARED    in its class's shard, under the shard's lock: taking it there makes it OWNED.
+ *
+ * While a heap allocates from a pool (its current one), all blocks but those in `local` count as
+ * out, the heap's list included, and `needed` has NEEDED_CURRENT added, so that it never reaches 0.
+ * Otherwise `needed` is the number of blocks out, and the free that brings it to 0 has emptied the
+ * pool.
+ */
+#ifndef ARENITE_POOL_H
+#define ARENITE_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "descriptor.h"
+#include "size_class.h"
+
+enum pool_state { POOL_OWNED, POOL_DETACHED, POOL_SHARED };
+
+enum { NEEDED_CURRENT = 1 << 30 };
+
+/* The remote word: the offset of the chain's first block in units of 16 bytes, plus 1 (16 bits);
+ * number of blocks in the chain (16); state (8); and, of a shared pool, the number of blocks that
+ * were out when it was shared (16: when as many have come back, it is empty) and its class (8). */
+enum {
+    REMOTE_COUNT_SHIFT = 16,
+    REMOTE_STATE_SHIFT = 32,
+    REMOTE_OUT_SHIFT = 40,
+    REMOTE_CLASS_SHIFT = 56,
+};
+
+static inline uint64_t arn__remote_word(enum pool_state state, unsigned count, unsigned first)
+{
+    return (uint64_t)state << REMOTE_STATE_SHIFT | (uint64_t)count << REMOTE_COUNT_SHIFT | first;
+}
+
+static inline enum pool_state arn__remote_state(uint64_t word)
+{
+    return (enum pool_state)(word >> REMOTE_STATE_SHIFT & 0xff);
+}
+
+static inline unsigned arn__remote_out(uint64_t word)
+{
+    return (unsigned)(word >> REMOTE_OUT_SHIFT) & 0xffff;
+}
+
+static inline unsigned arn__remote_count(uint64_t word)
+{
+    return (unsigned)(word >> REMOTE_COUNT_SHIFT) & 0xffff;
+}
+
+/* ---- a free block: two words of its own memory ---- */
+
+struct block {
+    struct block *next;
+    uintptr_t mark; /* arn__mark of its address: tells a free block from one in use */
+};
+
+/* Odd, and off the block's address by what no pointer into it can be: no program stores it there
+ * by chance. malloc clears it, free sets it and suspects it, fork finds free blocks by it. */
+static inline uintptr_t arn__mark(const void *block)
+{
+    return (uintptr_t)block + 0x5a17e9b1u;
+}
+
+/* ---- looking; any thread, for a block that is out ---- */
+
+static inline char *arn__pool_end(const struct descriptor *pool)
+{
+    /* relaxed: a block's address came to this thread after `end` had passed it. */
+    return atomic_load_explicit(&pool->end, memory_order_relaxed);
+}
+
+/* The first byte of the pool that a block of this class is in. */
+static inline char *arn__pool_base_of(const void *block, unsigned class_idx)
+{
+    size_t bytes = (size_t)arn__size_classes[class_idx].slices * SLICE_BYTES;
+    return (char *)((uintptr_t)block & ~(uintptr_t)(bytes - 1));
+}
+
+/* Of a pool with at least one carved block. */
+static inline char *arn__pool_base(const struct descriptor *pool)
+{
+    return arn__pool_base_of(arn__pool_end(pool) - 1, pool->class_idx);
+}
+
+/* The pointer is the start of a carved block of this slice's pool. */
+static inline bool arn__pool_starts_block(const struct descriptor *d, const void *pointer)
+{
+    uintptr_t to_end = (uintptr_t)arn__pool_end(d) - (uintptr_t)pointer;
+    return (uintptr_t)pointer < (uintptr_t)arn__pool_end(d) && arn__is_multiple(to_end, d->inverse);
+}
+
+/* ---- owner's operations ---- */
+
+/* A new pool, owned by `heap` (NULL: by the caller), nothing carved. NULL: no memory. */
+struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap);
+
+/* Carves the blocks that begin on the next page, at least one, in front of `local`;
+ * returns how many: 0 when all are carved. */
+unsigned arn__pool_carve(struct descriptor *pool);
+
+/* Moves the chain of the remote word into `local`, and makes the pool OWNED if it was SHARED;
+ * returns the number of blocks. */
+unsigned arn__pool_take_remote(struct descriptor *pool);
+
+/* Gives the slices back. No block is out. */
+void arn__pool_release(struct descriptor *pool);
+
+void arn__pool_set_owner(struct descriptor *pool, struct heap *heap);
+
+/* Full, no chain: OWNED becomes DETACHED. False if blocks came back meanwhile: still OWNED.
+ * `filled_by` is kept as a hint for who claims it. */
+bool arn__pool_detach(struct descriptor *pool, struct heap *filled_by);
+
+/* OWNED becomes SHARED, `needed` blocks out; caller holds the shard's lock. False if all of them
+ * have come back meanwhile: still OWNED, and empty. */
+bool arn__pool_share(struct descriptor *pool);
+
+/* Of the pool at `base`, which may be gone: if one is SHARED there in this class and all its blocks
+ * are back, makes it OWNED by the caller, who holds the shard's lock. */
+bool arn__pool_unshare_empty(char *base, unsigned class_idx);
+
+/* In a forked child, for a pool that the forking thread does not own: what it was at is unknown.
+ * Makes it DETACHED again if it was, else leaves it OWNED by the caller, its blocks to be found.
+ * False: no block was ever carved. `base` is the pool's first slice. */
+bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached);
+
+/* Finds the free blocks of an abandoned pool by their marks and puts them into the remote word.
+ * Must come before any block of it is freed in this process. Does nothing to other pools. */
+void arn__pool_recover(struct descriptor *pool);
+
+/* In a forked child, for a pool of the forking thread's: cuts the chain in the remote word where a
+ * thread that is not here was linking it. */
+void arn__pool_mend_remote(struct descriptor *pool);
+
+void arn__pools_after_fork(void);
+
+/* Blocks in `local`: a walk. */
+unsigned arn__pool_local_count(const struct descriptor *pool);
+
+/* ---- everybody's operation ---- */
+
+enum push_result {
+    PUSH_DONE,
+    PUSH_CLAIMED, /* it was DETACHED and is now OWNED by the caller, the chain in `local`,
+                   * `needed` counted */
+    PUSH_EMPTIED, /* it was SHARED and all its blocks are back: see arn__shard_reap */
+};
+
+/* Pushes `count` linked blocks of one pool onto its remote word. may_claim = false: never claims
+ * (in signal handlers). The blocks belong to the caller until then, and keep the pool alive. */
+enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
+                                unsigned count, bool may_claim);
+
+#endif

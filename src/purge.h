@@ -1,0 +1,23 @@
+/* purge.h - when free dirty memory goes back to the OS.
+ *
+ * A page fault costs as much as hundreds of allocations, so memory is kept up to a budget:
+ * max(purge_budget, live / 8), raised when ranges are needed again right after they were purged.
+ * Over it, the oldest ranges go first, in batches; and what has been dirty for longer than
+ * purge_delay_ms goes, looked for on slow paths only: there is no background thread.
+ */
+#ifndef ARENITE_PURGE_H
+#define ARENITE_PURGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Called after slices were taken or put back, with no lock held. */
+void arn__purge_settle(void);
+
+/* Purges until at most `keep_bytes` are dirty; true if any memory was given back. */
+bool arn__purge_to(size_t keep_bytes);
+
+/* In a forked child. */
+void arn__purge_after_fork(void);
+
+#endif

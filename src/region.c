@@ -1,0 +1,272 @@
+/* region.c - reservations and their frontiers. */
+#include "region.h"
+
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+
+enum {
+    WORD_BITS = 64,
+    FIRST_RESERVE_BYTES = 8 << 20, /* the first after the initial region */
+};
+
+/* Reservations grow with the heap up to this. */
+static const size_t most_reserve_bytes = (size_t)8 << 30;
+
+struct region *arn__regions;
+struct region_totals arn__region_totals;
+
+static size_t map_words(size_t arenas)
+{
+    return (arenas + WORD_BITS - 1) / WORD_BITS;
+}
+
+static bool is_free(const struct region *region, size_t idx)
+{
+    return region->free[idx / WORD_BITS] >> (idx % WORD_BITS) & 1;
+}
+
+static void mark(struct region *region, size_t first, size_t arenas, bool free)
+{
+    for (size_t i = first; i < first + arenas; i++) {
+        uint64_t bit = (uint64_t)1 << (i % WORD_BITS);
+        if (free)
+            region->free[i / WORD_BITS] |= bit;
+        else
+            region->free[i / WORD_BITS] &= ~bit;
+    }
+    if (free)
+        region->free_arenas += (uint32_t)arenas;
+    else
+        region->free_arenas -= (uint32_t)arenas;
+}
+
+/* The first region's record: a small program needs no page for it. */
+static _Alignas(struct region) char first_region[sizeof(struct region) + sizeof(uint64_t)];
+
+/* Enters a new region in a zeroed record; `opened` arenas of it are accessible already. */
+static void enter(struct region *region, char *base, size_t bytes, size_t opened)
+{
+    size_t arenas = bytes / ARENA_BYTES;
+    region->base = base;
+    region->arenas = (uint32_t)arenas;
+    region->opened = (uint32_t)opened;
+    mark(region, 0, arenas, true);
+    /* Oldest first: a search fills low regions before it touches a newer one. */
+    struct region **link = &arn__regions;
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = region;
+    arn__region_totals.reserved_bytes += bytes;
+    arn__region_totals.opened_bytes += opened * ARENA_BYTES;
+}
+
+bool arn__region_start(void **control)
+{
+    /* The table, the control page, and slack so that the last 2 MiB-aligned group fits behind
+     * them wherever the mapping lands. */
+    size_t page_bytes = arn__os_page_bytes();
+    size_t tables = (sizeof(struct gib) + page_bytes - 1) & ~(page_bytes - 1);
+    size_t bytes = tables + page_bytes + 2 * GROUP_BYTES;
+    char *start = arn__os_map(bytes);
+    if (start == NULL)
+        return false;
+    uintptr_t group = ((uintptr_t)start + bytes - GROUP_BYTES) & ~(uintptr_t)(GROUP_BYTES - 1);
+    arn__directory_enter((void *)group, (struct gib *)start);
+    *control = start + tables;
+    enter((struct region *)first_region, (char *)group, GROUP_BYTES, GROUP_ARENAS);
+    if (arn__options.huge == HUGE_ALWAYS)
+        arn__os_huge((char *)group, GROUP_BYTES, true);
+    return true;
+}
+
+/* Reserves a region; false: no memory. */
+static bool reserve_exactly(size_t bytes)
+{
+    size_t record_bytes =
+        sizeof(struct region) + map_words(bytes / ARENA_BYTES) * sizeof(uint64_t);
+    struct region *region = arn__meta_alloc(record_bytes);
+    if (region == NULL)
+        return false;
+    char *base = arn__os_reserve(bytes, GROUP_BYTES);
+    if (base != NULL && arn__directory_cover(base, bytes)) {
+        enter(region, base, bytes, 0);
+        return true;
+    }
+    if (base != NULL)
+        arn__os_unmap(base, bytes);
+    arn__meta_undo(region, record_bytes);
+    return false;
+}
+
+/* A reservation for at least `bytes`: as large as all there are so far, halved while the OS
+ * refuses; no larger than needed where address space is limited. */
+static bool reserve(size_t bytes)
+{
+    size_t wanted = arn__region_totals.reserved_bytes;
+    if (wanted < FIRST_RESERVE_BYTES)
+        wanted = FIRST_RESERVE_BYTES;
+    if (wanted > most_reserve_bytes)
+        wanted = most_reserve_bytes;
+    if (wanted < bytes || arn__os_address_space_limited())
+        wanted = bytes;
+    wanted = (wanted + GROUP_BYTES - 1) & ~(size_t)(GROUP_BYTES - 1);
+    bytes = (bytes + GROUP_BYTES - 1) & ~(size_t)(GROUP_BYTES - 1);
+    while (!reserve_exactly(wanted)) {
+        if (wanted == bytes)
+            return false;
+        wanted = wanted / 2 / GROUP_BYTES * GROUP_BYTES;
+        if (wanted < bytes)
+            wanted = bytes;
+    }
+    return true;
+}
+
+/* Moves the frontier past `arenas`. */
+static bool open_to(struct region *region, size_t arenas, size_t live_bytes)
+{
+    if (arenas <= region->opened)
+        return true;
+    size_t target = (arenas + GROUP_ARENAS - 1) / GROUP_ARENAS * GROUP_ARENAS;
+    char *from = region->base + (size_t)region->opened * ARENA_BYTES;
+    size_t bytes = (target - region->opened) * ARENA_BYTES;
+    if (!arn__os_open(from, bytes))
+        return false;
+    /* What a huge page may waste is bounded by a sixteenth of what lives. */
+    if (arn__options.huge == HUGE_ALWAYS ||
+        (arn__options.huge == HUGE_AUTO && live_bytes / 16 >= GROUP_BYTES))
+        arn__os_huge(from, bytes, true);
+    region->opened = (uint32_t)target;
+    arn__region_totals.opened_bytes += bytes;
+    return true;
+}
+
+/* The next free arena at or after `idx`, or region->arenas. */
+static size_t next_free(const struct region *region, size_t idx)
+{
+    while (idx < region->arenas) {
+        uint64_t word = region->free[idx / WORD_BITS] >> (idx % WORD_BITS);
+        if (word != 0) {
+            idx += (size_t)__builtin_ctzll(word);
+            return idx < region->arenas ? idx : region->arenas;
+        }
+        idx = (idx / WORD_BITS + 1) * WORD_BITS;
+    }
+    return region->arenas;
+}
+
+/* First fit: the lowest run of free arenas; region->arenas if there is none. */
+static size_t find(const struct region *region, size_t arenas, size_t alignment_arenas)
+{
+    size_t unit = (uintptr_t)region->base / ARENA_BYTES % alignment_arenas;
+    for (size_t idx = next_free(region, 0); idx < region->arenas;) {
+        size_t skew = (unit + idx) % alignment_arenas;
+        if (skew != 0) {
+            idx = next_free(region, idx + alignment_arenas - skew);
+            continue;
+        }
+        size_t run = 1;
+        while (run < arenas && idx + run < region->arenas && is_free(region, idx + run))
+            run++;
+        if (run == arenas)
+            return idx;
+        idx = next_free(region, idx + run);
+    }
+    return region->arenas;
+}
+
+static void take(struct region *region, size_t idx, size_t arenas)
+{
+    mark(region, idx, arenas, false);
+    for (size_t i = idx; i < idx + arenas; i++) {
+        struct arena *arena = arn__region_arena(region, i);
+        arena->base = region->base + i * ARENA_BYTES;
+        arena->region = region;
+    }
+}
+
+static char *take_existing(size_t arenas, size_t alignment_arenas, size_t live_bytes)
+{
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        if (region->free_arenas < arenas)
+            continue;
+        size_t idx = find(region, arenas, alignment_arenas);
+        if (idx < region->arenas && open_to(region, idx + arenas, live_bytes)) {
+            take(region, idx, arenas);
+            return region->base + idx * ARENA_BYTES;
+        }
+    }
+    return NULL;
+}
+
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t live_bytes)
+{
+    char *base = take_existing(arenas, alignment_arenas, live_bytes);
+    if (base == NULL && reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
+        base = take_existing(arenas, alignment_arenas, live_bytes);
+    return base;
+}
+
+bool arn__region_take_at(char *base, size_t arenas, size_t live_bytes)
+{
+    struct region *region = arn__regions;
+    while (region != NULL && (base < region->base ||
+                              base >= region->base + (size_t)region->arenas * ARENA_BYTES))
+        region = region->next;
+    if (region == NULL)
+        return false;
+    size_t idx = (size_t)(base - region->base) / ARENA_BYTES;
+    if (idx + arenas > region->arenas)
+        return false;
+    for (size_t i = 0; i < arenas; i++) {
+        if (!is_free(region, idx + i))
+            return false;
+    }
+    if (!open_to(region, idx + arenas, live_bytes))
+        return false;
+    take(region, idx, arenas);
+    return true;
+}
+
+void arn__region_put(char *base, size_t arenas)
+{
+    struct region *region = arn__arena(base)->region;
+    mark(region, (size_t)(base - region->base) / ARENA_BYTES, arenas, true);
+}
+
+size_t arn__region_release_free(void (*forget)(struct arena *))
+{
+    size_t released = 0;
+    for (struct region **link = &arn__regions; *link != NULL;) {
+        struct region *region = *link;
+        size_t bytes = (size_t)region->arenas * ARENA_BYTES;
+        /* The first shares its mapping with the first table. */
+        if (region == arn__regions || region->free_arenas < region->arenas ||
+            !arn__os_unmap(region->base, bytes)) {
+            link = &region->next;
+            continue;
+        }
+        for (size_t i = 0; i < region->opened; i++)
+            forget(arn__region_arena(region, i));
+        /* The record itself is not reused: a few bytes per region ever reserved. */
+        *link = region->next;
+        arn__region_totals.reserved_bytes -= bytes;
+        arn__region_totals.opened_bytes -= (size_t)region->opened * ARENA_BYTES;
+        released += bytes;
+    }
+    return released;
+}
+
+void arn__region_rebuild(void)
+{
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        for (size_t i = 0; i < map_words(region->arenas); i++)
+            region->free[i] = 0;
+        region->free_arenas = 0;
+        for (size_t i = 0; i < region->arenas; i++) {
+            uint8_t state = i < region->opened ? arn__region_arena(region, i)->state : ARENA_NONE;
+            if (state == ARENA_NONE || state == ARENA_FREE)
+                mark(region, i, 1, true);
+        }
+    }
+}

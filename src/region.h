@@ -1,0 +1,65 @@
+/* region.h - address space from the OS, and which of its arenas are free.
+ *
+ * A region is one reservation, 2 MiB-aligned. It is inaccessible beyond a frontier, which moves up
+ * in groups of 8 arenas (2 MiB): strict overcommit is charged for what is used, and a region is two
+ * mappings however many arenas it holds. All of this under the arena lock.
+ */
+#ifndef ARENITE_REGION_H
+#define ARENITE_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "descriptor.h"
+
+enum {
+    GROUP_SHIFT = 21,
+    GROUP_BYTES = 1 << GROUP_SHIFT, /* 8 arenas: a huge page */
+    GROUP_ARENAS = GROUP_BYTES / ARENA_BYTES,
+    SPAN_MOST_ARENAS = 4096,        /* the largest span: 1 GiB */
+};
+
+struct region {
+    struct region *next;
+    char *base;
+    uint32_t arenas;      /* in all */
+    uint32_t opened;      /* arenas below the frontier */
+    uint32_t free_arenas; /* bits set in `free` */
+    uint64_t free[];      /* one bit per arena: ARENA_FREE, or not opened yet */
+};
+
+extern struct region *arn__regions;
+
+struct region_totals {
+    size_t reserved_bytes;
+    size_t opened_bytes;
+};
+extern struct region_totals arn__region_totals;
+
+/* The first region and the first table, in one mapping; `control` is a page of its own in it. */
+bool arn__region_start(void **control);
+
+/* `arenas` in a row, at a multiple of `alignment_arenas` from an address that is a multiple of it;
+ * opened, taken out of the free map. NULL: no memory. `live_bytes` is what decides on huge pages. */
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t live_bytes);
+
+/* Makes exactly these arenas taken, if all of them are free. */
+bool arn__region_take_at(char *base, size_t arenas, size_t live_bytes);
+
+/* Back to the free map. */
+void arn__region_put(char *base, size_t arenas);
+
+/* Unmaps regions that are wholly free, except the first; returns their bytes. `forget` is told of
+ * every arena that goes. */
+size_t arn__region_release_free(void (*forget)(struct arena *));
+
+/* The free map anew from the arenas' states; in a forked child. */
+void arn__region_rebuild(void);
+
+static inline struct arena *arn__region_arena(const struct region *region, size_t idx)
+{
+    return arn__arena(region->base + idx * ARENA_BYTES);
+}
+
+#endif

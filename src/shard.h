@@ -1,0 +1,29 @@
+/* shard.h - pools with free blocks that no heap owns, one list per class.
+ *
+ * Where pools go that other threads emptied in part, that a heap has too many of, and that an
+ * exited thread leaves.
+ */
+#ifndef ARENITE_SHARD_H
+#define ARENITE_SHARD_H
+
+#include <stdbool.h>
+
+#include "descriptor.h"
+
+/* Takes over a pool that the caller owns; releases it if it is empty. */
+void arn__shard_put(struct descriptor *pool);
+
+/* A pool with free blocks, all in `local`, `needed` blocks out, now owned by the caller; NULL: none
+ * was found among the first few. */
+struct descriptor *arn__shard_take(unsigned class_idx);
+
+/* Releases the pool at `base` if it is in this class's shard and empty; it may be long gone. */
+void arn__shard_reap(char *base, unsigned class_idx);
+
+/* Releases what is empty in all shards; for malloc_trim. */
+void arn__shards_reap_all(void);
+
+/* In a forked child: unlocked; and, if other threads may have been at work in them, empty. */
+void arn__shards_after_fork(bool empty);
+
+#endif

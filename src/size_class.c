@@ -1,0 +1,56 @@
+/* size_class.c - the tables, computed by the preprocessor so that they are constant data. */
+#include "size_class.h"
+
+enum { SLICE = 16384 };
+
+/* Pools of one slice to 1 KiB, of 4 to 8 KiB, of 16 (an arena) to 32 KiB: at least 8 blocks. */
+#define SLICES(bytes) ((bytes) <= 1024 ? 1 : (bytes) <= 8192 ? 4 : 16)
+#define CAPACITY(bytes) (SLICES(bytes) * SLICE / (bytes))
+
+/* An eighth of the pool, at most 16 blocks: what a full pool may hold back before it is used
+ * again, against claiming it for every single block. */
+#define EIGHTH(bytes) ((CAPACITY(bytes) + 7) / 8)
+#define THRESHOLD(bytes) (EIGHTH(bytes) > 16 ? 16 : EIGHTH(bytes))
+
+#define CLASS(bytes) \
+    {(bytes), CAPACITY(bytes), SLICES(bytes), THRESHOLD(bytes), UINT64_MAX / (bytes) + 1}
+
+#define FOUR(first, step) \
+    CLASS(first), CLASS((first) + (step)), CLASS((first) + 2 * (step)), CLASS((first) + 3 * (step))
+#define EIGHT(first, step) FOUR(first, step), FOUR((first) + 4 * (step), step)
+
+const struct size_class arn__size_classes[CLASSES] = {
+    {0, 0, 0, 0, 0},
+    EIGHT(16, 16), EIGHT(144, 16), EIGHT(272, 16), EIGHT(400, 16),
+    EIGHT(528, 16), EIGHT(656, 16), EIGHT(784, 16), EIGHT(912, 16),
+    EIGHT(1152, 128), EIGHT(2304, 256), EIGHT(4608, 512),
+    FOUR(10240, 2048), FOUR(20480, 4096),
+};
+
+/* Runs of equal entries: each class covers step / 128 of them. */
+#define TIMES2(c) c, c
+#define TIMES4(c) TIMES2(c), TIMES2(c)
+#define TIMES16(c) TIMES4(c), TIMES4(c), TIMES4(c), TIMES4(c)
+#define TIMES32(c) TIMES16(c), TIMES16(c)
+
+const uint8_t arn__medium_classes[POOLED_BYTES >> MEDIUM_SHIFT] = {
+    0, 0, 0, 0, 0, 0, 0, 0, /* up to SMALL_BYTES: not looked up */
+    65, 66, 67, 68, 69, 70, 71, 72,
+    TIMES2(73), TIMES2(74), TIMES2(75), TIMES2(76), TIMES2(77), TIMES2(78), TIMES2(79), TIMES2(80),
+    TIMES4(81), TIMES4(82), TIMES4(83), TIMES4(84), TIMES4(85), TIMES4(86), TIMES4(87), TIMES4(88),
+    TIMES16(89), TIMES16(90), TIMES16(91), TIMES16(92),
+    TIMES32(93), TIMES32(94), TIMES32(95), TIMES32(96),
+};
+
+unsigned arn__class_aligned(size_t bytes, size_t alignment)
+{
+    if (bytes > POOLED_BYTES || alignment > POOLED_BYTES)
+        return 0;
+    if (bytes < alignment)
+        bytes = alignment;
+    for (unsigned c = arn__class_of(bytes == 0 ? 1 : bytes); c < CLASSES; c++) {
+        if (arn__size_classes[c].block_bytes % alignment == 0)
+            return c;
+    }
+    return 0;
+}

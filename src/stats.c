@@ -1,0 +1,171 @@
+/* stats.c - the census and its tellings. */
+#include "stats.h"
+
+#include <string.h>
+
+#include "alloc.h"
+#include "arena.h"
+#include "diag.h"
+#include "large.h"
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+#include "region.h"
+
+#ifndef ARN_VERSION
+#define ARN_VERSION "unknown"
+#endif
+
+enum { STDERR = 2 };
+
+/* Other threads' pools change while they are looked at; a figure may be off by what changed. */
+#define LOOKS_AT_OTHERS __attribute__((no_sanitize("thread")))
+
+/* Carved blocks without the free mark: of a pool that a heap allocates from, whose list only that
+ * heap's thread may walk. */
+LOOKS_AT_OTHERS static size_t count_unmarked(const struct descriptor *pool)
+{
+    size_t used = 0;
+    size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
+    char *end = arn__pool_end(pool);
+    for (unsigned i = 1; i <= pool->carved; i++) {
+        const struct block *block = (const struct block *)(end - i * block_bytes);
+        used += block->mark != arn__mark(block);
+    }
+    return used;
+}
+
+LOOKS_AT_OTHERS static size_t count_used(const struct descriptor *pool, const char *base)
+{
+    uint64_t word = atomic_load_explicit(arn__remote(base), memory_order_relaxed);
+    size_t remote = arn__remote_count(word);
+    size_t out = arn__remote_state(word) == POOL_DETACHED ? pool->carved
+                 : arn__remote_state(word) == POOL_SHARED ? arn__remote_out(word)
+                                                          : pool->needed;
+    if (out > pool->carved || arn__has_flag(pool, POOL_RECOVER))
+        return count_unmarked(pool);
+    return out > remote ? out - remote : 0;
+}
+
+LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct descriptor *d,
+                                            const char *base)
+{
+    switch (arn__kind(d)) {
+    case KIND_POOL: {
+        const struct size_class *class = &arn__size_classes[d->class_idx];
+        if (atomic_load_explicit(&d->head, memory_order_relaxed) != d || d->carved == 0)
+            return 1;
+        struct class_count *count = &census->classes[d->class_idx];
+        size_t used = count_used(d, base);
+        count->pools++;
+        count->used += used;
+        count->free += d->carved - used;
+        count->left += class->capacity - d->carved;
+        return class->slices;
+    }
+    case KIND_RUN:
+        census->runs++;
+        census->run_bytes += d->block_bytes;
+        return d->needed;
+    case KIND_SPAN:
+        census->spans++;
+        census->span_bytes += d->block_bytes;
+        return d->needed * ARENA_SLICES;
+    default:
+        return 1;
+    }
+}
+
+void arn__census(struct census *census)
+{
+    memset(census, 0, sizeof *census);
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return;
+    arn__heap_flush(heap);
+    /* The lock keeps regions and slices where they are; pools go on within them. */
+    arn__lock(&arn__arena_lock, RANK_ARENA);
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        for (size_t i = 0; i < (size_t)region->opened * ARENA_SLICES;) {
+            const char *base = region->base + i * SLICE_BYTES;
+            i += count_slice(census, arn__descriptor(base), base);
+        }
+    }
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
+    arn__thread_leave(heap);
+}
+
+static void sum(const struct census *census, struct arn_stats *stats)
+{
+    for (unsigned c = 1; c < CLASSES; c++) {
+        const struct class_count *count = &census->classes[c];
+        size_t block_bytes = arn__size_classes[c].block_bytes;
+        stats->used_blocks += count->used;
+        stats->used_bytes += count->used * block_bytes;
+        stats->free_bytes += (count->free + count->left) * block_bytes;
+    }
+    stats->used_blocks += census->runs + census->spans + stats->map_blocks;
+    stats->used_bytes += census->run_bytes + census->span_bytes + stats->map_bytes;
+}
+
+/* A descriptor per slice, a remote word per slice, a record per arena. */
+static size_t descriptor_bytes(size_t opened_bytes)
+{
+    return opened_bytes / SLICE_BYTES * (sizeof(struct descriptor) + sizeof(uint64_t)) +
+           opened_bytes / ARENA_BYTES * sizeof(struct arena);
+}
+
+void arn_stats(struct arn_stats *stats)
+{
+    struct census census;
+    arn__census(&census);
+    memset(stats, 0, sizeof *stats);
+    stats->map_blocks = atomic_load(&arn__large_totals.maps);
+    stats->map_bytes = atomic_load(&arn__large_totals.map_bytes);
+    stats->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes);
+    stats->opened_bytes = arn__region_totals.opened_bytes;
+    stats->reserved_bytes = arn__region_totals.reserved_bytes;
+    arn__thread_count_heaps(&stats->heaps, &stats->idle_heaps);
+    stats->metadata_bytes = descriptor_bytes(stats->opened_bytes) + arn__meta_bytes();
+    sum(&census, stats);
+}
+
+static void print_figure(int fd, const char *name, size_t value)
+{
+    struct line line = {.length = 0};
+    arn__line_text(&line, "arenite: ");
+    arn__line_text(&line, name);
+    arn__line_text(&line, " ");
+    arn__line_decimal(&line, value);
+    arn__line_write(&line, fd);
+}
+
+void arn_stats_print(int fd)
+{
+    struct arn_stats stats;
+    arn_stats(&stats);
+    const struct {
+        const char *name;
+        size_t value;
+    } figures[] = {
+        {"used bytes", stats.used_bytes},         {"used blocks", stats.used_blocks},
+        {"free bytes", stats.free_bytes},         {"dirty bytes", stats.dirty_bytes},
+        {"map bytes", stats.map_bytes},           {"map blocks", stats.map_blocks},
+        {"opened bytes", stats.opened_bytes},     {"reserved bytes", stats.reserved_bytes},
+        {"metadata bytes", stats.metadata_bytes}, {"heaps", stats.heaps},
+        {"idle heaps", stats.idle_heaps},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        print_figure(fd, figures[i].name, figures[i].value);
+}
+
+const char *arn_version(void)
+{
+    return ARN_VERSION;
+}
+
+void arn__stats_at_exit(void)
+{
+    if (arn__options.stats == STATS_EXIT)
+        arn_stats_print(STDERR);
+}

@@ -1,0 +1,30 @@
+/* stats.h - counts blocks by looking at the descriptors: nothing is counted when they are handed out.
+ *
+ * Exact while no other thread allocates or frees; else a picture of a moving thing.
+ */
+#ifndef ARENITE_STATS_H
+#define ARENITE_STATS_H
+
+#include <arenite/arenite.h>
+
+#include "size_class.h"
+
+struct class_count {
+    size_t pools;
+    size_t used; /* blocks */
+    size_t free; /* blocks carved and free */
+    size_t left; /* blocks not carved yet */
+};
+
+struct census {
+    struct class_count classes[CLASSES];
+    size_t runs, run_bytes;   /* large blocks in slices of an arena */
+    size_t spans, span_bytes; /* large blocks of whole arenas */
+};
+
+void arn__census(struct census *census);
+
+/* With stats=exit: prints when the program ends. */
+void arn__stats_at_exit(void);
+
+#endif

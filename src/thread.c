@@ -1,0 +1,319 @@
+/* thread.c - the start of the allocator, of threads, and of forked children. */
+#include "thread.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+
+#include "arena.h"
+#include "diag.h"
+#include "large.h"
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+#include "purge.h"
+#include "region.h"
+#include "shard.h"
+
+/* Stand for no heap yet, and no heap any more. Their lists stay empty. */
+static struct heap unborn, departed;
+
+__thread struct thread arn__thread __attribute__((tls_model("initial-exec"))) = {&unborn, false};
+
+static struct lock heaps_lock;
+static struct heap first_heap; /* no page of metadata for a program of one thread */
+static struct heap *all_heaps, *idle_heaps;
+static size_t heaps_made, heaps_idle;
+
+/* For threads that cannot have a heap. */
+static struct heap orphan_heap;
+static struct lock orphan_lock;
+
+/* ---- a page that reads as zero in a child, however it was forked ---- */
+
+enum { CHILD_NEW, CHILD_MENDING, CHILD_READY };
+
+struct control {
+    _Atomic uint32_t state;
+    struct heap *_Atomic survivor; /* the forking thread's heap, when fork() told */
+};
+
+static struct control before_start = {CHILD_READY, NULL};
+static struct control *_Atomic control = &before_start;
+static bool wiped_on_fork;
+static int process; /* when it is not wiped: for whom `control` is ready */
+
+static pthread_key_t exit_key;
+static bool have_exit_key;
+static bool started, options_known;
+
+/* ---- fork ---- */
+
+/* What other threads' pools were at is unknown: each is left to whoever finds it. */
+static void abandon_pool(struct descriptor *pool, char *base, struct heap *survivor)
+{
+    bool detached;
+    if (atomic_load(&pool->owner) == survivor && survivor != NULL) {
+        arn__pool_mend_remote(pool);
+        return;
+    }
+    if (!arn__pool_abandon(pool, base, &detached)) {
+        memset((void *)pool, 0, sizeof *pool); /* nothing was carved: its slices are free */
+        return;
+    }
+    if (!detached)
+        arn__shard_put(pool);
+}
+
+static void abandon_pools(struct heap *survivor)
+{
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        for (size_t i = 0; i < (size_t)region->opened * ARENA_SLICES; i++) {
+            char *base = region->base + i * SLICE_BYTES;
+            struct descriptor *d = arn__descriptor(base);
+            if (arn__kind(d) == KIND_POOL && atomic_load(&d->head) == d)
+                abandon_pool(d, base, survivor);
+        }
+    }
+}
+
+/* The child of a process that had threads. Its memory is a picture taken while they ran: no list
+ * that they shared can be trusted, the descriptors can. */
+static void mend(struct heap *survivor)
+{
+    all_heaps = survivor;
+    idle_heaps = NULL;
+    heaps_made = survivor != NULL;
+    heaps_idle = 0;
+    if (survivor != NULL) {
+        survivor->next = NULL;
+        memset(survivor->ring, 0, sizeof survivor->ring); /* found again by their marks */
+        survivor->ring_bytes = 0;
+    }
+    memset(&orphan_heap, 0, sizeof orphan_heap);
+    arn__meta_after_fork();
+    abandon_pools(survivor);
+    arn__arena_rebuild();
+}
+
+static bool is_real(const struct heap *heap)
+{
+    return heap != &unborn && heap != &departed;
+}
+
+static void mend_child(struct control *page)
+{
+    struct heap *survivor = atomic_load(&page->survivor);
+    if (survivor == NULL && is_real(arn__thread.heap))
+        survivor = arn__thread.heap;
+    arn__lock_reset(&heaps_lock);
+    arn__lock_reset(&orphan_lock);
+    arn__lock_reset(&arn__arena_lock);
+    /* False from the first pthread_create on, and so in a child of a process with threads. */
+    bool had_threads = !__libc_single_threaded;
+    arn__shards_after_fork(had_threads);
+    arn__pools_after_fork();
+    arn__purge_after_fork();
+    if (had_threads)
+        mend(survivor);
+}
+
+static bool in_new_child(struct control *page)
+{
+    if (__builtin_expect(wiped_on_fork, true))
+        return atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY;
+    if (started && process != arn__os_process()) {
+        process = arn__os_process();
+        atomic_store(&page->survivor, NULL);
+        atomic_store(&page->state, CHILD_NEW);
+    }
+    return atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY;
+}
+
+/* Before any lock is taken: is this a new process? The first thread to notice mends it. */
+static void notice_fork(void)
+{
+    struct control *page = atomic_load_explicit(&control, memory_order_acquire);
+    if (__builtin_expect(!in_new_child(page), true))
+        return;
+    uint32_t state = CHILD_NEW;
+    if (atomic_compare_exchange_strong(&page->state, &state, CHILD_MENDING)) {
+        mend_child(page);
+        /* release: pairs with the acquire in in_new_child. */
+        atomic_store_explicit(&page->state, CHILD_READY, memory_order_release);
+        arn__os_wake(&page->state, INT_MAX);
+        return;
+    }
+    while (atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY)
+        arn__os_wait(&page->state, CHILD_MENDING);
+}
+
+/* fork() tells which thread lives on; _Fork and clone do not, and have but that one. */
+static void forked(void)
+{
+    struct control *page = atomic_load(&control);
+    if (is_real(arn__thread.heap) && (wiped_on_fork || process != arn__os_process()))
+        atomic_store(&page->survivor, arn__thread.heap);
+}
+
+/* ---- start ---- */
+
+static void thread_exits(void *heap);
+
+/* First block of the process. Under the heaps lock. False: no memory, try again next time. */
+static bool start(void)
+{
+    void *page;
+    if (!arn__region_start(&page))
+        return false;
+    struct control *fresh = page;
+    wiped_on_fork = arn__os_wipe_on_fork(page, arn__os_page_bytes());
+    if (!wiped_on_fork)
+        process = arn__os_process();
+    atomic_store(&fresh->state, CHILD_READY);
+    atomic_store_explicit(&control, fresh, memory_order_release);
+    have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
+    return true;
+}
+
+/* ---- heaps ---- */
+
+/* Under the heaps lock; NULL: no memory. */
+static struct heap *make_heap(void)
+{
+    struct heap *heap = idle_heaps;
+    if (heap != NULL) {
+        idle_heaps = heap->next_idle;
+        heaps_idle--;
+        return heap;
+    }
+    heap = all_heaps == NULL ? &first_heap : arn__meta_alloc(sizeof *heap);
+    if (heap == NULL)
+        return NULL;
+    if (heap == &first_heap) {
+        memset(heap, 0, sizeof *heap);
+    } else if (!atomic_load(&arn__heaps_many)) {
+        atomic_store(&arn__heaps_many, true);
+        pthread_atfork(NULL, NULL, forked);
+    }
+    heap->next = all_heaps;
+    all_heaps = heap;
+    heaps_made++;
+    return heap;
+}
+
+static struct heap *birth(void)
+{
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    started = started || start();
+    struct heap *heap = started ? make_heap() : NULL;
+    arn__unlock(&heaps_lock, RANK_HEAPS);
+    if (heap == NULL)
+        return NULL;
+    heap->exit_rounds = 0;
+    arn__thread.heap = heap;
+    /* May allocate: so the heap is in place, and this thread not inside. */
+    arn__thread.inside = false;
+    if (have_exit_key)
+        pthread_setspecific(exit_key, heap);
+    arn__thread.inside = true;
+    return heap;
+}
+
+/* The destructors of other keys may allocate and free: come back until the last round. */
+static void thread_exits(void *argument)
+{
+    struct heap *heap = argument;
+    if (++heap->exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS &&
+        pthread_setspecific(exit_key, heap) == 0)
+        return;
+    if (arn__thread_enter() != heap)
+        return;
+    arn__heap_abandon(heap);
+    arn__thread.heap = &departed;
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    heap->next_idle = idle_heaps;
+    idle_heaps = heap;
+    heaps_idle++;
+    arn__unlock(&heaps_lock, RANK_HEAPS);
+    arn__thread.inside = false;
+}
+
+/* ---- blocks freed by signal handlers ---- */
+
+struct deferred {
+    struct deferred *next;
+};
+static struct deferred *_Atomic deferred_blocks;
+
+void arn__thread_defer_free(void *block)
+{
+    struct deferred *node = block;
+    node->next = atomic_load_explicit(&deferred_blocks, memory_order_relaxed);
+    /* release: the link, to who takes the stack. */
+    while (!atomic_compare_exchange_weak_explicit(&deferred_blocks, &node->next, node,
+                                                  memory_order_release, memory_order_relaxed)) {
+    }
+}
+
+static void free_deferred(void)
+{
+    if (__builtin_expect(atomic_load_explicit(&deferred_blocks, memory_order_relaxed) == NULL, true))
+        return;
+    /* acquire: pairs with the release above. */
+    struct deferred *node = atomic_exchange_explicit(&deferred_blocks, NULL, memory_order_acquire);
+    while (node != NULL) {
+        struct deferred *next = node->next;
+        arn__large_free(node);
+        node = next;
+    }
+}
+
+/* ---- entering ---- */
+
+struct heap *arn__thread_enter(void)
+{
+    if (arn__thread.inside)
+        return NULL;
+    arn__thread.inside = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    notice_fork();
+    if (__builtin_expect(!options_known, false))
+        options_known = arn__options_read();
+    free_deferred();
+    struct heap *heap = arn__thread.heap;
+    if (heap == &unborn)
+        heap = birth();
+    if (heap == NULL || heap == &departed) {
+        arn__lock(&orphan_lock, RANK_ORPHAN);
+        atomic_store_explicit(&arn__heaps_many, true, memory_order_relaxed);
+        heap = &orphan_heap;
+    }
+    return heap;
+}
+
+void arn__thread_leave(struct heap *heap)
+{
+    if (heap == &orphan_heap)
+        arn__unlock(&orphan_lock, RANK_ORPHAN);
+    atomic_signal_fence(memory_order_seq_cst);
+    arn__thread.inside = false;
+}
+
+void arn__thread_each_heap(void (*visit)(struct heap *, void *), void *argument)
+{
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    struct heap *heap = all_heaps;
+    arn__unlock(&heaps_lock, RANK_HEAPS);
+    for (; heap != NULL; heap = heap->next)
+        visit(heap, argument);
+}
+
+void arn__thread_count_heaps(size_t *heaps, size_t *idle)
+{
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    *heaps = heaps_made;
+    *idle = heaps_idle;
+    arn__unlock(&heaps_lock, RANK_HEAPS);
+}

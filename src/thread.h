@@ -1,0 +1,36 @@
+/* thread.h - which heap a thread works with: birth, exit, signals, fork.
+ *
+ * A slow path enters before it touches anything that is shared, and leaves after. A thread that is
+ * found inside already was interrupted by a signal whose handler allocates: it gets no heap, and
+ * what it asks for is done without locks.
+ */
+#ifndef ARENITE_THREAD_H
+#define ARENITE_THREAD_H
+
+#include <stdbool.h>
+
+#include "heap.h"
+
+/* All the thread-local storage there is. */
+struct thread {
+    struct heap *heap; /* never NULL: a heap with empty lists stands for none */
+    bool inside;
+};
+
+extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec")));
+
+/* The calling thread's heap, made if need be, or the orphan heap, locked, if it can have none (any
+ * more). NULL: this thread is inside already. */
+struct heap *arn__thread_enter(void);
+void arn__thread_leave(struct heap *heap);
+
+/* Calls `visit` for every heap but the orphan one. Racy by nature: for statistics. */
+void arn__thread_each_heap(void (*visit)(struct heap *, void *), void *argument);
+
+/* Heaps made so far, and those without a thread now. */
+void arn__thread_count_heaps(size_t *heaps, size_t *idle);
+
+/* A large block that a signal handler freed, to be freed when somebody enters next. */
+void arn__thread_defer_free(void *block);
+
+#endif
