@@ -46,7 +46,7 @@ static void *alloc_large(struct heap *heap, size_t bytes, size_t alignment, bool
     return block;
 }
 
-/* By the class if there is one (0: none), else as a large block. */
+/* By the class if there is one, else as a large block. */
 static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool zeroed)
 {
     void *block = NULL;
@@ -54,7 +54,7 @@ static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool
         struct heap *heap = arn__thread_enter();
         if (heap == NULL)
             return arn__large_map(bytes, alignment); /* in a signal handler: no locks */
-        block = class_idx != 0 ? alloc_pooled(heap, class_idx, zeroed)
+        block = class_idx != NO_CLASS ? alloc_pooled(heap, class_idx, zeroed)
                                : alloc_large(heap, bytes, alignment, zeroed);
         arn__thread_leave(heap);
     }
@@ -63,14 +63,18 @@ static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool
     return block;
 }
 
-static unsigned class_or_none(size_t bytes)
+void *arn__malloc_slow(size_t last)
 {
-    return bytes > POOLED_BYTES ? 0 : arn__class_of(bytes == 0 ? 1 : bytes);
+    size_t bytes = last + 1;
+    return alloc_slow(bytes, 1, arn__class_of(bytes), false);
 }
 
-void *arn__malloc_slow(size_t bytes)
+void *arn__malloc_refill(size_t class_idx, struct heap *heap)
 {
-    return alloc_slow(bytes, 1, class_or_none(bytes), false);
+    struct block *block = arn__heap_refill_quick(heap, class_idx);
+    if (__builtin_expect(block != NULL, true))
+        return block;
+    return alloc_slow(arn__size_classes[class_idx].block_bytes, 1, (unsigned)class_idx, false);
 }
 
 void *arn__calloc(size_t count, size_t bytes)
@@ -80,9 +84,9 @@ void *arn__calloc(size_t count, size_t bytes)
         errno = ENOMEM;
         return NULL;
     }
-    unsigned class_idx = class_or_none(total);
+    unsigned class_idx = arn__class_of(total);
     struct heap *heap = arn__thread.heap;
-    struct block *block = class_idx == 0 ? NULL : arn__heap_pop(heap, class_idx);
+    struct block *block = class_idx == NO_CLASS ? NULL : arn__heap_pop(heap, class_idx);
     if (block == NULL)
         return alloc_slow(total, 1, class_idx, true);
     return memset(block, 0, heap->fresh[class_idx] ? sizeof *block : total);
@@ -93,7 +97,7 @@ void *arn__aligned(size_t alignment, size_t bytes)
     if (alignment <= QUANTUM_BYTES)
         return arn__malloc(bytes);
     unsigned class_idx = arn__class_aligned(bytes, alignment);
-    struct block *block = class_idx == 0 ? NULL : arn__heap_pop(arn__thread.heap, class_idx);
+    struct block *block = class_idx == NO_CLASS ? NULL : arn__heap_pop(arn__thread.heap, class_idx);
     return block != NULL ? block : alloc_slow(bytes, alignment, class_idx, false);
 }
 

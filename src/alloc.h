@@ -13,8 +13,11 @@
 #include "size_class.h"
 #include "thread.h"
 
-/* Any size, when the class's list is empty or there is none. NULL with ENOMEM. */
-void *arn__malloc_slow(size_t bytes);
+/* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */
+void *arn__malloc_slow(size_t last);
+
+/* A class whose list is empty. NULL with ENOMEM. */
+void *arn__malloc_refill(size_t class_idx, struct heap *heap);
 
 /* Everything that is not the free of a valid block into a pool of one's own. `function` is named
  * when it turns out to be misuse. */
@@ -34,17 +37,21 @@ size_t arn__usable(void *block, const char *function);
 /* malloc_trim: collects this thread's heap, purges down to keep_bytes; true if any went back. */
 bool arn__trim(size_t keep_bytes);
 
+static inline void *arn__malloc_class(struct heap *heap, size_t class_idx)
+{
+    struct block *block = arn__heap_pop(heap, class_idx);
+    return __builtin_expect(block != NULL, true) ? block : arn__malloc_refill(class_idx, heap);
+}
+
 static inline void *arn__malloc(size_t bytes)
 {
     struct heap *heap = arn__thread.heap;
-    struct block *block = NULL;
-    if (__builtin_expect(bytes <= SMALL_BYTES, true))
-        block = arn__heap_pop(heap, (unsigned)((bytes + 15) / 16));
-    else if (bytes <= POOLED_BYTES)
-        block = arn__heap_pop(heap, arn__medium_classes[(bytes - 1) >> MEDIUM_SHIFT]);
-    if (__builtin_expect(block != NULL, true))
-        return block;
-    return arn__malloc_slow(bytes);
+    size_t last = bytes - 1; /* 0 bytes: a very large number */
+    if (__builtin_expect(last < SMALL_BYTES, true))
+        return arn__malloc_class(heap, last >> SMALL_SHIFT);
+    if (__builtin_expect(last < POOLED_BYTES, true))
+        return arn__malloc_class(heap, heap->medium_classes[last >> MEDIUM_SHIFT]);
+    return arn__malloc_slow(last);
 }
 
 static inline void arn__free(void *pointer, const char *function)
@@ -52,11 +59,10 @@ static inline void arn__free(void *pointer, const char *function)
     struct descriptor *d = arn__descriptor(pointer);
     struct block *block = pointer;
     /* The order matters: only what has an owner, and this thread as such, is read at all. */
-    if (__builtin_expect(atomic_load_explicit(&d->owner, memory_order_relaxed) ==
-                                 arn__thread.heap &&
+    if (__builtin_expect(ARN__PEEK(d->owner) == arn__thread.heap &&
                              arn__pool_starts_block(d, block) && block->mark != arn__mark(block),
                          true)) {
-        struct descriptor *pool = atomic_load_explicit(&d->head, memory_order_relaxed);
+        struct descriptor *pool = ARN__PEEK(d->head);
         if (__builtin_expect(arn__heap_push_own(pool, block), false))
             arn__free_emptied(pool);
         return;

@@ -41,19 +41,20 @@ enum kind {
 
 /* Flags of a pool. */
 enum {
-    POOL_FRESH = 16,   /* memory beyond `end` has never been written: it reads as zero */
+    POOL_FRESH = 16,   /* memory past `last` has never been written: it reads as zero */
     POOL_RECOVER = 32, /* after fork: lists may be torn; free blocks are found by their marks */
 };
 
-/* One slice. A pool of several slices repeats owner, end, inverse, head and kind in each of them
+/* One slice. A pool of several slices repeats owner, last, inverse, head and kind in each of them
  * (a free looks no further), and keeps the rest in the first, its head. A large block has only its
  * first slice filled in. 64 bytes: one cache line. */
 struct descriptor {
     /* The heap whose thread alone touches the fields below; NULL: a full (detached) or shared pool,
      * or no pool. [any] read; written by who owns the pool or wins it. */
     _Atomic(struct heap *) owner;
-    /* First address past the blocks handed out so far (carved). [owner] writes, [any] reads. */
-    _Atomic(char *) end;
+    /* The last block carved so far (a block's size below the pool: none yet).
+     * [owner] writes, [any] reads. */
+    _Atomic(char *) last;
     uint64_t inverse;                 /* of the block size; constant in a pool's life */
     _Atomic(struct descriptor *) head; /* NULL unless the slice belongs to a pool */
     /* I1: what `local` lists, the remote word lists, rings and heap lists hold, and the program
@@ -64,7 +65,7 @@ struct descriptor {
     };
     uint32_t needed;          /* [owner] frees until something is to be done: see pool.h.
                                * A span: its arenas. A run: its slices. */
-    uint16_t carved;          /* [owner] blocks in front of `end` */
+    uint16_t carved;          /* [owner] blocks up to `last` */
     uint8_t class_idx;
     _Atomic uint8_t kind_flags; /* enum kind in the low 4 bits, POOL_… flags above */
     struct descriptor *next;  /* [owner, or the shard's lock] the list that the pool is in; */
@@ -114,29 +115,39 @@ struct directory {
 
 extern struct directory arn__directory;
 
-static inline uintptr_t arn__root(const void *pointer)
+/* A relaxed load on the fast path. gcc folds no atomic load into the instruction that uses it, so
+ * this is a plain one; aligned words are read whole on every machine we know, and the thread
+ * sanitizer is shown the atomic. */
+#if defined(__SANITIZE_THREAD__)
+#define ARN__PEEK(object) atomic_load_explicit(&(object), memory_order_relaxed)
+#else
+#define ARN__PEEK(object) (*(const __typeof__(atomic_load(&(object))) *)&(object))
+#endif
+
+/* 0 where there is no table. Bits above the address space are ignored.
+ * relaxed: a pointer that is ours came to this thread after the table was entered. */
+static inline uintptr_t arn__distance(const void *pointer)
 {
-    uintptr_t gib = ((uintptr_t)pointer >> GIB_SHIFT) & (ROOT_ENTRIES - 1);
-    /* relaxed: a pointer that is ours came to this thread after the table was entered. */
-    return atomic_load_explicit(&arn__directory.root[gib], memory_order_relaxed);
+    return ARN__PEEK(arn__directory.root[((uintptr_t)pointer >> GIB_SHIFT) % ROOT_ENTRIES]);
 }
 
-/* Never NULL. Bits of the pointer above the address space are ignored: compare with `end`. */
+/* Never NULL; of slices that are not ours, zeros. Bits of the pointer above the address space are
+ * ignored: compare with `last`. */
 static inline struct descriptor *arn__descriptor(const void *pointer)
 {
     uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((GIB_SLICES - 1) << 6);
-    return (struct descriptor *)((char *)arn__directory.nowhere + arn__root(pointer) + offset);
+    return (struct descriptor *)((char *)arn__directory.nowhere + (arn__distance(pointer) + offset));
 }
 
 /* The table that holds this address; it must have one. */
 static inline struct gib *arn__gib(const void *pointer)
 {
-    return (struct gib *)((char *)arn__directory.nowhere + arn__root(pointer));
+    return (struct gib *)((char *)arn__directory.nowhere + arn__distance(pointer));
 }
 
 static inline bool arn__has_gib(const void *pointer)
 {
-    return (uintptr_t)pointer >> ARN__ADDRESS_BITS == 0 && arn__root(pointer) != 0;
+    return (uintptr_t)pointer >> ARN__ADDRESS_BITS == 0 && arn__distance(pointer) != 0;
 }
 
 static inline struct arena *arn__arena(const void *pointer)

@@ -48,6 +48,10 @@ static void release(struct descriptor *pool)
 
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
+    if (heap->current[pool->class_idx] == pool) {
+        pool->needed = NEEDED_CURRENT;
+        return;
+    }
     unlink_partial(heap, pool);
     release(pool);
 }
@@ -141,6 +145,7 @@ static bool take_local(struct heap *heap, struct descriptor *pool, bool fresh)
         return false;
     heap->list[pool->class_idx] = pool->local;
     heap->fresh[pool->class_idx] = fresh;
+    heap->quick_refills[pool->class_idx] = fresh ? 0 : QUICK_REFILLS;
     pool->local = NULL;
     pool->needed = NEEDED_CURRENT + pool->carved;
     return true;
@@ -208,10 +213,28 @@ static bool refill(struct heap *heap, unsigned class_idx)
     return refill_from(heap, pool);
 }
 
+/* A class that is used so much that a short list is refilled over and over: the list grows. */
+static void lengthen(struct heap *heap, unsigned class_idx)
+{
+    struct descriptor *pool = heap->current[class_idx];
+    unsigned blocks = 0;
+    for (struct block *b = heap->list[class_idx]; b != NULL && blocks < LIST_BLOCKS; b = b->next)
+        blocks++;
+    if (blocks == LIST_BLOCKS)
+        return;
+    pool->local = heap->list[class_idx];
+    for (unsigned carved; blocks < LIST_BLOCKS && (carved = arn__pool_carve(pool)) > 0;)
+        blocks += carved;
+    take_local(heap, pool, false);
+}
+
 void *arn__heap_refill(struct heap *heap, unsigned class_idx)
 {
+    bool often = heap->quick_refills[class_idx] != QUICK_REFILLS;
     if (heap->list[class_idx] == NULL && !refill(heap, class_idx))
         return NULL;
+    if (often && !heap->fresh[class_idx])
+        lengthen(heap, class_idx);
     return arn__heap_pop(heap, class_idx);
 }
 
@@ -264,7 +287,7 @@ static void collect_partial(struct heap *heap, unsigned class_idx)
 void arn__heap_collect(struct heap *heap)
 {
     arn__heap_flush(heap);
-    for (unsigned c = 1; c < CLASSES; c++) {
+    for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL && pool->needed == 0)
             release(pool);
@@ -280,7 +303,7 @@ void arn__heap_collect(struct heap *heap)
 void arn__heap_abandon(struct heap *heap)
 {
     arn__heap_flush(heap);
-    for (unsigned c = 1; c < CLASSES; c++) {
+    for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL)
             give_up(heap, pool);

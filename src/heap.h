@@ -32,7 +32,12 @@ struct chain {
 struct heap {
     /* I2: the list of a class holds blocks of current[class] only. Touched by the fast paths. */
     struct block *list[CLASSES];
+    /* arn__medium_classes, within reach of the register that malloc has anyway. */
+    uint8_t medium_classes[POOLED_BYTES >> MEDIUM_SHIFT];
     struct descriptor *current[CLASSES];
+    /* Quick refills left until a slow one, which looks whether the list is too short. A fresh list
+     * has none left: what comes after it is not fresh. */
+    uint8_t quick_refills[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     uint16_t partial_count[CLASSES];
     /* The list is freshly carved memory, zero but for each block's two words. */
@@ -47,21 +52,42 @@ struct heap {
 /* Set when a second heap is made. */
 extern _Atomic bool arn__heaps_many;
 
+enum {
+    QUICK_REFILLS = 64,
+    /* A list that is refilled that often should have so many blocks: more are carved. */
+    LIST_BLOCKS = 16,
+};
+
 /* A block of the class, or NULL: no memory. */
 void *arn__heap_refill(struct heap *heap, unsigned class_idx);
 
 /* Pops a block from the list; NULL when that is empty. */
-static inline struct block *arn__heap_pop(struct heap *heap, unsigned class_idx)
+static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx)
 {
     struct block *block = heap->list[class_idx];
-    if (__builtin_expect(block != NULL, 1)) {
-        heap->list[class_idx] = block->next;
-        block->mark = 0;
-    }
+    if (__builtin_expect(block == NULL, 0))
+        return NULL;
+    heap->list[class_idx] = block->next;
+    block->mark = 0;
     return block;
 }
 
-/* Frees into a pool of one's own. True: the pool has no block out any more. */
+/* Refills the list with what was freed into the current pool and pops a block; NULL when nothing
+ * was, or when it is time for arn__heap_refill. `needed` is left: it counts down from far above
+ * what the pool could hold, and arn__heap_pool_emptied knows a current pool. */
+static inline struct block *arn__heap_refill_quick(struct heap *heap, size_t class_idx)
+{
+    struct descriptor *pool = heap->current[class_idx];
+    if (pool == NULL || pool->local == NULL || heap->quick_refills[class_idx]-- == 0)
+        return NULL;
+    struct block *block = pool->local;
+    pool->local = NULL;
+    heap->list[class_idx] = block->next;
+    block->mark = 0;
+    return block;
+}
+
+/* Frees into a pool of one's own. True: call arn__heap_pool_emptied. */
 static inline bool arn__heap_push_own(struct descriptor *pool, struct block *block)
 {
     block->mark = arn__mark(block);
@@ -70,7 +96,7 @@ static inline bool arn__heap_push_own(struct descriptor *pool, struct block *blo
     return --pool->needed == 0;
 }
 
-/* What to do when arn__heap_push_own says true. */
+/* The countdown of a pool of this heap has ended: it is released, unless it is a current one. */
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
 
 /* Frees a block of a pool that is not this heap's, by way of the ring. */

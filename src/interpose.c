@@ -128,7 +128,7 @@ EXPORT struct mallinfo2 mallinfo2(void)
     arn__census(&census);
     arn_stats(&stats);
     size_t free_blocks = 0;
-    for (unsigned c = 1; c < CLASSES; c++)
+    for (unsigned c = 0; c < CLASSES; c++)
         free_blocks += census.classes[c].free;
     size_t in_arenas = stats.used_bytes - stats.map_bytes;
     size_t free_bytes = stats.free_bytes + stats.dirty_bytes;
@@ -200,13 +200,13 @@ EXPORT int malloc_info(int options, FILE *stream)
     arn_stats(&stats);
     size_t free_blocks = 0;
     fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
-    for (unsigned c = 1; c < CLASSES; c++) {
+    for (unsigned c = 0; c < CLASSES; c++) {
         const struct class_count *count = &census.classes[c];
         size_t bytes = arn__size_classes[c].block_bytes;
         free_blocks += count->free;
         if (count->free > 0)
             fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
-                    (size_t)arn__size_classes[c - 1].block_bytes + 1, bytes, bytes * count->free,
+                    c == 0 ? 1 : (size_t)arn__size_classes[c - 1].block_bytes + 1, bytes, bytes * count->free,
                     count->free);
     }
     size_t free_bytes = stats.free_bytes + stats.dirty_bytes;

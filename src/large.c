@@ -127,14 +127,14 @@ void *arn__large_map(size_t bytes, size_t alignment)
     return base;
 }
 
-/* Its own address cannot be told from a descriptor: it is kept where `end` is of a pool. */
+/* Its own address cannot be told from a descriptor: it is kept in `last`. */
 static void keep_unmappable(char *base, size_t bytes)
 {
     struct descriptor *d = arn__descriptor(base);
     if (!arn__os_purge(base, bytes))
         memset(base, 0, bytes);
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    atomic_store_explicit(&d->end, base, memory_order_relaxed);
+    atomic_store_explicit(&d->last, base, memory_order_relaxed);
     d->block_bytes = bytes;
     d->next = unmappable;
     unmappable = d;
@@ -149,13 +149,13 @@ static void *take_unmappable(size_t bytes, size_t alignment)
     arn__lock(&arn__arena_lock, RANK_ARENA);
     for (struct descriptor **link = &unmappable; *link != NULL; link = &(*link)->next) {
         struct descriptor *d = *link;
-        char *start = atomic_load_explicit(&d->end, memory_order_relaxed);
+        char *start = atomic_load_explicit(&d->last, memory_order_relaxed);
         if (d->block_bytes >= bytes && d->block_bytes / 2 <= bytes &&
             ((uintptr_t)start & (alignment - 1)) == 0) {
             *link = d->next;
             base = start;
             count_map(d->block_bytes, 0, 1);
-            atomic_store_explicit(&d->end, NULL, memory_order_relaxed);
+            atomic_store_explicit(&d->last, NULL, memory_order_relaxed);
             enter(base, KIND_MAP, d->block_bytes, 0);
             break;
         }

@@ -11,10 +11,10 @@ static unsigned slices_of(const struct descriptor *pool)
     return arn__size_classes[pool->class_idx].slices;
 }
 
-static void set_end(struct descriptor *pool, char *end)
+static void set_last(struct descriptor *pool, char *last)
 {
     for (unsigned i = 0; i < slices_of(pool); i++)
-        atomic_store_explicit(&pool[i].end, end, memory_order_relaxed);
+        atomic_store_explicit(&pool[i].last, last, memory_order_relaxed);
 }
 
 void arn__pool_set_owner(struct descriptor *pool, struct heap *heap)
@@ -43,7 +43,7 @@ struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
         struct descriptor *d = &pool[i];
         d->class_idx = (uint8_t)class_idx;
         d->inverse = class->inverse;
-        atomic_store_explicit(&d->end, base, memory_order_relaxed);
+        atomic_store_explicit(&d->last, base - class->block_bytes, memory_order_relaxed);
         atomic_store_explicit(&d->owner, heap, memory_order_relaxed);
         atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_relaxed);
         /* Last: a slice with a head is part of a pool, also to a child forked in between. */
@@ -58,7 +58,7 @@ unsigned arn__pool_carve(struct descriptor *pool)
     unsigned left = (unsigned)class->capacity - pool->carved;
     if (left == 0)
         return 0;
-    char *end = arn__pool_end(pool);
+    char *end = arn__pool_last(pool) + class->block_bytes;
     size_t to_page = CARVE_STRIDE - ((uintptr_t)end & (CARVE_STRIDE - 1));
     unsigned count = (unsigned)((to_page + class->block_bytes - 1) / class->block_bytes);
     if (count > left)
@@ -72,7 +72,7 @@ unsigned arn__pool_carve(struct descriptor *pool)
         next = block;
     }
     pool->carved = (uint16_t)(pool->carved + count);
-    set_end(pool, end + (size_t)count * class->block_bytes);
+    set_last(pool, end + (size_t)(count - 1) * class->block_bytes);
     pool->local = next;
     return count;
 }
@@ -109,7 +109,8 @@ void arn__pool_release(struct descriptor *pool)
 {
     unsigned slices = slices_of(pool);
     char *base = arn__pool_base(pool);
-    unsigned touched = (unsigned)((arn__pool_end(pool) - base + SLICE_BYTES - 1) / SLICE_BYTES);
+    size_t carved_bytes = (size_t)pool->carved * arn__size_classes[pool->class_idx].block_bytes;
+    unsigned touched = (unsigned)((carved_bytes + SLICE_BYTES - 1) / SLICE_BYTES);
     for (unsigned i = 0; i < slices; i++) {
         struct descriptor *d = &pool[i];
         atomic_store_explicit(&d->head, NULL, memory_order_relaxed);
@@ -204,17 +205,17 @@ static struct lock recover_lock;
 bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
 {
     const struct size_class *class = &arn__size_classes[pool->class_idx];
-    char *end = arn__pool_end(pool);
-    if (end <= base || end > base + (size_t)class->capacity * class->block_bytes)
+    char *last = arn__pool_last(pool);
+    if (last < base || last >= base + (size_t)class->capacity * class->block_bytes)
         return false;
     _Atomic uint64_t *remote = arn__remote(base);
     *detached = arn__remote_state(atomic_load(remote)) == POOL_DETACHED;
     atomic_store(remote, arn__remote_word(*detached ? POOL_DETACHED : POOL_OWNED, 0, 0));
-    pool->carved = (uint16_t)((size_t)(end - base) / class->block_bytes);
+    pool->carved = (uint16_t)((size_t)(last - base) / class->block_bytes + 1);
     pool->needed = pool->carved;
     pool->local = NULL;
     pool->next = pool->prev = NULL;
-    set_end(pool, end);
+    set_last(pool, last);
     arn__pool_set_owner(pool, NULL);
     for (unsigned i = 0; i < class->slices; i++)
         atomic_store(&pool[i].kind_flags, KIND_POOL | POOL_RECOVER);
@@ -228,12 +229,11 @@ void arn__pool_recover(struct descriptor *pool)
     arn__lock(&recover_lock, RANK_RECOVER);
     if (arn__has_flag(pool, POOL_RECOVER)) {
         size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
-        char *end = arn__pool_end(pool);
         char *base = arn__pool_base(pool);
         struct block *first = NULL;
         unsigned found = 0;
-        for (unsigned i = 1; i <= pool->carved; i++) {
-            struct block *block = (struct block *)(end - (size_t)i * block_bytes);
+        for (unsigned i = 0; i < pool->carved; i++) {
+            struct block *block = (struct block *)(base + (size_t)i * block_bytes);
             if (block->mark == arn__mark(block)) {
                 block->next = first;
                 first = block;

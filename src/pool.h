@@ -75,10 +75,10 @@ static inline uintptr_t arn__mark(const void *block)
 
 /* ---- looking; any thread, for a block that is out ---- */
 
-static inline char *arn__pool_end(const struct descriptor *pool)
+/* relaxed: a block's address came to this thread after `last` had reached it. */
+static inline char *arn__pool_last(const struct descriptor *pool)
 {
-    /* relaxed: a block's address came to this thread after `end` had passed it. */
-    return atomic_load_explicit(&pool->end, memory_order_relaxed);
+    return ARN__PEEK(pool->last);
 }
 
 /* The first byte of the pool that a block of this class is in. */
@@ -91,14 +91,15 @@ static inline char *arn__pool_base_of(const void *block, unsigned class_idx)
 /* Of a pool with at least one carved block. */
 static inline char *arn__pool_base(const struct descriptor *pool)
 {
-    return arn__pool_base_of(arn__pool_end(pool) - 1, pool->class_idx);
+    return arn__pool_base_of(arn__pool_last(pool), pool->class_idx);
 }
 
 /* The pointer is the start of a carved block of this slice's pool. */
 static inline bool arn__pool_starts_block(const struct descriptor *d, const void *pointer)
 {
-    uintptr_t to_end = (uintptr_t)arn__pool_end(d) - (uintptr_t)pointer;
-    return (uintptr_t)pointer < (uintptr_t)arn__pool_end(d) && arn__is_multiple(to_end, d->inverse);
+    uint64_t to_last;
+    return !__builtin_sub_overflow((uintptr_t)arn__pool_last(d), (uintptr_t)pointer, &to_last) &&
+           arn__is_multiple(to_last, d->inverse);
 }
 
 /* ---- owner's operations ---- */

@@ -113,7 +113,7 @@ static struct descriptor *take_empty(struct shard *shard, unsigned class_idx)
 
 void arn__shards_reap_all(void)
 {
-    for (unsigned c = 1; c < CLASSES; c++) {
+    for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool;
         while ((pool = take_empty(&shards[c], c)) != NULL)
             release(pool);

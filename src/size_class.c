@@ -20,7 +20,6 @@ enum { SLICE = 16384 };
 #define EIGHT(first, step) FOUR(first, step), FOUR((first) + 4 * (step), step)
 
 const struct size_class arn__size_classes[CLASSES] = {
-    {0, 0, 0, 0, 0},
     EIGHT(16, 16), EIGHT(144, 16), EIGHT(272, 16), EIGHT(400, 16),
     EIGHT(528, 16), EIGHT(656, 16), EIGHT(784, 16), EIGHT(912, 16),
     EIGHT(1152, 128), EIGHT(2304, 256), EIGHT(4608, 512),
@@ -35,22 +34,18 @@ const struct size_class arn__size_classes[CLASSES] = {
 
 const uint8_t arn__medium_classes[POOLED_BYTES >> MEDIUM_SHIFT] = {
     0, 0, 0, 0, 0, 0, 0, 0, /* up to SMALL_BYTES: not looked up */
-    65, 66, 67, 68, 69, 70, 71, 72,
-    TIMES2(73), TIMES2(74), TIMES2(75), TIMES2(76), TIMES2(77), TIMES2(78), TIMES2(79), TIMES2(80),
-    TIMES4(81), TIMES4(82), TIMES4(83), TIMES4(84), TIMES4(85), TIMES4(86), TIMES4(87), TIMES4(88),
-    TIMES16(89), TIMES16(90), TIMES16(91), TIMES16(92),
-    TIMES32(93), TIMES32(94), TIMES32(95), TIMES32(96),
+    64, 65, 66, 67, 68, 69, 70, 71,
+    TIMES2(72), TIMES2(73), TIMES2(74), TIMES2(75), TIMES2(76), TIMES2(77), TIMES2(78), TIMES2(79),
+    TIMES4(80), TIMES4(81), TIMES4(82), TIMES4(83), TIMES4(84), TIMES4(85), TIMES4(86), TIMES4(87),
+    TIMES16(88), TIMES16(89), TIMES16(90), TIMES16(91),
+    TIMES32(92), TIMES32(93), TIMES32(94), TIMES32(95),
 };
 
 unsigned arn__class_aligned(size_t bytes, size_t alignment)
 {
-    if (bytes > POOLED_BYTES || alignment > POOLED_BYTES)
-        return 0;
-    if (bytes < alignment)
-        bytes = alignment;
-    for (unsigned c = arn__class_of(bytes == 0 ? 1 : bytes); c < CLASSES; c++) {
+    for (unsigned c = arn__class_of(bytes < alignment ? alignment : bytes); c < CLASSES; c++) {
         if (arn__size_classes[c].block_bytes % alignment == 0)
             return c;
     }
-    return 0;
+    return NO_CLASS;
 }

@@ -1,8 +1,7 @@
 /* size_class.h - which class serves a request: pure arithmetic.
  *
- * Classes 1..64 are the multiples of 16 up to 1 KiB. Above, 8 classes per doubling to 8 KiB and 4
- * to 32 KiB (65..96), all multiples of 128, so that one small table finds them. Class 0 serves
- * nothing: it is where a request of 0 bytes lands, whose list is always empty.
+ * Classes 0..63 are the multiples of 16 up to 1 KiB. Above, 8 classes per doubling to 8 KiB and 4
+ * to 32 KiB (64..95), all multiples of 128, so that one small table finds them.
  */
 #ifndef ARENITE_SIZE_CLASS_H
 #define ARENITE_SIZE_CLASS_H
@@ -13,11 +12,12 @@
 
 enum {
     QUANTUM_BYTES = 16,      /* every block's size and address is a multiple */
-    SMALL_BYTES = 1024,      /* up to here the class is (bytes + 15) / 16 */
+    SMALL_BYTES = 1024,      /* up to here the class is (bytes - 1) >> SMALL_SHIFT */
+    SMALL_SHIFT = 4,
     POOLED_BYTES = 32768,    /* up to here a pool serves it */
-    SMALL_CLASSES = 65,      /* 0..64 */
-    CLASSES = 65 + 32,
-    MEDIUM_SHIFT = 7,        /* above SMALL_BYTES: (bytes - 1) >> 7 indexes the table */
+    MEDIUM_SHIFT = 7,        /* above SMALL_BYTES, (bytes - 1) >> MEDIUM_SHIFT indexes the table */
+    CLASSES = 64 + 32,
+    NO_CLASS = CLASSES,
 };
 
 struct size_class {
@@ -33,23 +33,26 @@ extern const struct size_class arn__size_classes[CLASSES];
 /* (bytes - 1) >> MEDIUM_SHIFT to class, for SMALL_BYTES < bytes <= POOLED_BYTES. */
 extern const uint8_t arn__medium_classes[POOLED_BYTES >> MEDIUM_SHIFT];
 
-/* Class of a request of at most POOLED_BYTES; 0 for 0 bytes. */
+/* Class of a request; NO_CLASS above POOLED_BYTES. A request of 0 bytes is one of 1. */
 static inline unsigned arn__class_of(size_t bytes)
 {
-    if (bytes <= SMALL_BYTES)
-        return (unsigned)((bytes + 15) / 16);
-    return arn__medium_classes[(bytes - 1) >> MEDIUM_SHIFT];
+    size_t last = bytes == 0 ? 0 : bytes - 1;
+    if (last < SMALL_BYTES)
+        return (unsigned)(last >> SMALL_SHIFT);
+    return last < POOLED_BYTES ? arn__medium_classes[last >> MEDIUM_SHIFT] : (unsigned)NO_CLASS;
 }
 
 /* The smallest class of at least `bytes` whose blocks all lie at multiples of `alignment`;
- * 0 if there is none. */
+ * NO_CLASS if there is none. */
 unsigned arn__class_aligned(size_t bytes, size_t alignment);
 
-/* offset % block_bytes == 0, for offset below 2^32, by one multiplication.
- * Lemire, Kaser, Kurz: "Faster Remainder by Direct Computation" (2019). */
+/* offset % block_bytes == 0, by one multiplication, for the offsets that a pool has (below 2^18).
+ * After Lemire, Kaser, Kurz: "Faster Remainder by Direct Computation" (2019): the product's low 64
+ * bits are below offset (2^18) for a multiple, and at least 2^64 / 2^15 otherwise; any bound in
+ * between tells them apart, and a shift is the shortest comparison. */
 static inline bool arn__is_multiple(uint64_t offset, uint64_t inverse)
 {
-    return offset * inverse < inverse;
+    return offset * inverse >> 40 == 0;
 }
 
 #endif

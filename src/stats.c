@@ -27,9 +27,9 @@ LOOKS_AT_OTHERS static size_t count_unmarked(const struct descriptor *pool)
 {
     size_t used = 0;
     size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
-    char *end = arn__pool_end(pool);
-    for (unsigned i = 1; i <= pool->carved; i++) {
-        const struct block *block = (const struct block *)(end - i * block_bytes);
+    const char *base = arn__pool_base(pool);
+    for (unsigned i = 0; i < pool->carved; i++) {
+        const struct block *block = (const struct block *)(base + i * block_bytes);
         used += block->mark != arn__mark(block);
     }
     return used;
@@ -97,7 +97,7 @@ void arn__census(struct census *census)
 
 static void sum(const struct census *census, struct arn_stats *stats)
 {
-    for (unsigned c = 1; c < CLASSES; c++) {
+    for (unsigned c = 0; c < CLASSES; c++) {
         const struct class_count *count = &census->classes[c];
         size_t block_bytes = arn__size_classes[c].block_bytes;
         stats->used_blocks += count->used;

@@ -91,6 +91,8 @@ static void mend(struct heap *survivor)
         memset(survivor->ring, 0, sizeof survivor->ring); /* found again by their marks */
         survivor->ring_bytes = 0;
     }
+    if (survivor != &first_heap)
+        memset(&first_heap, 0, sizeof first_heap);
     memset(&orphan_heap, 0, sizeof orphan_heap);
     arn__meta_after_fork();
     abandon_pools(survivor);
@@ -191,9 +193,8 @@ static struct heap *make_heap(void)
     heap = all_heaps == NULL ? &first_heap : arn__meta_alloc(sizeof *heap);
     if (heap == NULL)
         return NULL;
-    if (heap == &first_heap) {
-        memset(heap, 0, sizeof *heap);
-    } else if (!atomic_load(&arn__heaps_many)) {
+    memcpy(heap->medium_classes, arn__medium_classes, sizeof heap->medium_classes);
+    if (heap != &first_heap && !atomic_load(&arn__heaps_many)) {
         atomic_store(&arn__heaps_many, true);
         pthread_atfork(NULL, NULL, forked);
     }
