@@ -31,8 +31,9 @@ static void *alloc_pooled(struct heap *heap, unsigned class_idx, bool zeroed)
         block = arn__heap_refill(heap, class_idx);
     }
     if (block != NULL && zeroed)
-        memset(block, 0, heap->fresh[class_idx] ? sizeof(struct block)
-                                                : arn__size_classes[class_idx].block_bytes);
+        memset(block, 0,
+               heap->fresh[class_idx] ? sizeof(struct block)
+                                      : arn__size_classes[class_idx].block_bytes);
     return block;
 }
 
@@ -55,7 +56,7 @@ static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool
         if (heap == NULL)
             return arn__large_map(bytes, alignment); /* in a signal handler: no locks */
         block = class_idx != NO_CLASS ? alloc_pooled(heap, class_idx, zeroed)
-                               : alloc_large(heap, bytes, alignment, zeroed);
+                                      : alloc_large(heap, bytes, alignment, zeroed);
         arn__thread_leave(heap);
     }
     if (block == NULL)

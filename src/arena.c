@@ -433,8 +433,7 @@ bool arn__arena_oldest_dirty_ms(uint32_t *since_ms)
 static void forget(struct arena *arena)
 {
     subtract(&arn__arena_totals.dirty_bytes,
-             (size_t)count(arena->dirty & ALL_SLICES) * SLICE_BYTES *
-                 (arena->state == ARENA_FREE));
+             (size_t)count(arena->dirty & ALL_SLICES) * SLICE_BYTES * (arena->state == ARENA_FREE));
     leave_dirty(arena);
     memset(arena, 0, sizeof *arena);
 }

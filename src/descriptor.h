@@ -32,11 +32,11 @@ struct heap;
 
 /* What a slice is for. */
 enum kind {
-    KIND_NONE,   /* nothing: free, or not ours */
-    KIND_POOL,   /* blocks of one size class */
-    KIND_RUN,    /* one large block in slices of one arena */
-    KIND_SPAN,   /* one large block in whole arenas of one region */
-    KIND_MAP,    /* one large block in a mapping of its own */
+    KIND_NONE, /* nothing: free, or not ours */
+    KIND_POOL, /* blocks of one size class */
+    KIND_RUN,  /* one large block in slices of one arena */
+    KIND_SPAN, /* one large block in whole arenas of one region */
+    KIND_MAP,  /* one large block in a mapping of its own */
 };
 
 /* Flags of a pool. */
@@ -55,21 +55,21 @@ struct descriptor {
     /* The last block carved so far (a block's size below the pool: none yet).
      * [owner] writes, [any] reads. */
     _Atomic(char *) last;
-    uint64_t inverse;                 /* of the block size; constant in a pool's life */
+    uint64_t inverse;                  /* of the block size; constant in a pool's life */
     _Atomic(struct descriptor *) head; /* NULL unless the slice belongs to a pool */
     /* I1: what `local` lists, the remote word lists, rings and heap lists hold, and the program
      *     holds, add up to the carved blocks. */
     union {
-        void *local;          /* [owner] free blocks, linked through their first word */
-        size_t block_bytes;   /* of a large block: its usable size */
+        void *local;        /* [owner] free blocks, linked through their first word */
+        size_t block_bytes; /* of a large block: its usable size */
     };
-    uint32_t needed;          /* [owner] frees until something is to be done: see pool.h.
+    uint32_t needed; /* [owner] frees until something is to be done: see pool.h.
                                * A span: its arenas. A run: its slices. */
-    uint16_t carved;          /* [owner] blocks up to `last` */
+    uint16_t carved; /* [owner] blocks up to `last` */
     uint8_t class_idx;
     _Atomic uint8_t kind_flags; /* enum kind in the low 4 bits, POOL_… flags above */
-    struct descriptor *next;  /* [owner, or the shard's lock] the list that the pool is in; */
-    struct descriptor *prev;  /* a detached pool: next is the heap that filled it, as a hint */
+    struct descriptor *next;    /* [owner, or the shard's lock] the list that the pool is in; */
+    struct descriptor *prev;    /* a detached pool: next is the heap that filled it, as a hint */
 };
 
 _Static_assert(sizeof(struct descriptor) == 64, "a descriptor is one cache line");
@@ -87,15 +87,15 @@ enum arena_state {
 struct arena {
     char *base;
     struct region *region;
-    struct arena *next, *prev;             /* ARENA_SLICED with free slices: the list of its count */
+    struct arena *next, *prev; /* ARENA_SLICED with free slices: the list of its count */
     struct arena *dirty_next, *dirty_prev; /* in order of age: arenas with free dirty slices */
-    uint16_t free;        /* slices that nobody holds */
-    uint16_t dirty;       /* slices that may be resident and non-zero; meaningful for free ones */
-    uint8_t state;        /* enum arena_state */
-    bool listed_dirty;    /* in the list of dirty arenas */
-    uint8_t bucket;       /* the list it is in; 0: none */
-    uint32_t dirty_ms;    /* since when it is in the list of dirty arenas */
-    uint32_t purged_ms;   /* when slices were last purged; 0: never */
+    uint16_t free;                         /* slices that nobody holds */
+    uint16_t dirty;     /* slices that may be resident and non-zero; meaningful for free ones */
+    uint8_t state;      /* enum arena_state */
+    bool listed_dirty;  /* in the list of dirty arenas */
+    uint8_t bucket;     /* the list it is in; 0: none */
+    uint32_t dirty_ms;  /* since when it is in the list of dirty arenas */
+    uint32_t purged_ms; /* when slices were last purged; 0: never */
 };
 
 _Static_assert(sizeof(struct arena) == 64, "1,216 bytes per arena");
@@ -136,7 +136,8 @@ static inline uintptr_t arn__distance(const void *pointer)
 static inline struct descriptor *arn__descriptor(const void *pointer)
 {
     uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((GIB_SLICES - 1) << 6);
-    return (struct descriptor *)((char *)arn__directory.nowhere + (arn__distance(pointer) + offset));
+    return (struct descriptor *)((char *)arn__directory.nowhere +
+                                 (arn__distance(pointer) + offset));
 }
 
 /* The table that holds this address; it must have one. */

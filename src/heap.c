@@ -9,7 +9,7 @@ enum { LOOKED_AT = 4 };
 
 _Atomic bool arn__heaps_many;
 
-static const struct size_class *class_of(const struct descriptor *pool)
+static const struct size_class *shape_of(const struct descriptor *pool)
 {
     return &arn__size_classes[pool->class_idx];
 }
@@ -96,7 +96,7 @@ static void flush_slot(struct heap *heap, struct chain *slot)
     /* Emptied first: a push may end in a place that looks at the ring again, and a child forked in
      * between loses a chain rather than pushing it twice. */
     slot->pool = NULL;
-    heap->ring_bytes -= (size_t)chain.count * class_of(chain.pool)->block_bytes;
+    heap->ring_bytes -= (size_t)chain.count * shape_of(chain.pool)->block_bytes;
     push(heap, &chain);
 }
 
@@ -117,7 +117,7 @@ static struct chain *slot_of(struct heap *heap, const struct descriptor *pool)
 
 void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct block *block)
 {
-    const struct size_class *class = class_of(pool);
+    const struct size_class *shape = shape_of(pool);
     struct chain *slot = slot_of(heap, pool);
     arn__pool_recover(pool); /* before the mark */
     block->mark = arn__mark(block);
@@ -129,8 +129,8 @@ void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct bl
     block->next = slot->first;
     slot->first = block;
     slot->count++;
-    heap->ring_bytes += class->block_bytes;
-    if (slot->count >= class->threshold)
+    heap->ring_bytes += shape->block_bytes;
+    if (slot->count >= shape->threshold)
         flush_slot(heap, slot);
     else if (heap->ring_bytes > RING_MOST_BYTES)
         arn__heap_flush(heap);
@@ -188,7 +188,7 @@ static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
 }
 
 /* Current pool (local list, remote word, next page); own pools with free blocks; the shard; a new
- * pool. If memory has ended: once more, after giving back what is empty. */
+ * pool. */
 static bool refill(struct heap *heap, unsigned class_idx)
 {
     struct descriptor *pool = heap->current[class_idx];
@@ -200,17 +200,17 @@ static bool refill(struct heap *heap, unsigned class_idx)
             break;
         heap->current[class_idx] = pool;
     }
-    if ((pool = take_partial(heap, class_idx)) == NULL &&
-        (pool = take_shared(heap, class_idx)) == NULL &&
-        (pool = arn__pool_create(class_idx, heap)) == NULL) {
-        arn__heap_collect(heap);
-        pool = arn__pool_create(class_idx, heap);
-        if (pool == NULL)
-            return false;
+    if ((pool = take_partial(heap, class_idx)) != NULL ||
+        (pool = take_shared(heap, class_idx)) != NULL) {
+        heap->current[class_idx] = pool;
+        return refill_from(heap, pool);
     }
-    heap->current[class_idx] = pool;
+    pool = arn__pool_create(class_idx, heap);
     arn__purge_settle();
-    return refill_from(heap, pool);
+    if (pool == NULL)
+        return false;
+    heap->current[class_idx] = pool;
+    return take_local(heap, pool, arn__has_flag(pool, POOL_FRESH));
 }
 
 /* A class that is used so much that a short list is refilled over and over: the list grows. */
@@ -263,7 +263,7 @@ static struct descriptor *retire_current(struct heap *heap, unsigned class_idx)
 /* To the shard, or detached if there is nothing to share, or released if it is empty. */
 static void give_up(struct heap *heap, struct descriptor *pool)
 {
-    while (pool->local == NULL && pool->carved == class_of(pool)->capacity) {
+    while (pool->local == NULL && pool->carved == shape_of(pool)->capacity) {
         if (arn__pool_detach(pool, heap))
             return;
         pool->needed -= arn__pool_take_remote(pool);

@@ -78,8 +78,9 @@ static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx)
 static inline struct block *arn__heap_refill_quick(struct heap *heap, size_t class_idx)
 {
     struct descriptor *pool = heap->current[class_idx];
-    if (pool == NULL || pool->local == NULL || heap->quick_refills[class_idx]-- == 0)
+    if (pool == NULL || pool->local == NULL || heap->quick_refills[class_idx] == 0)
         return NULL;
+    heap->quick_refills[class_idx]--;
     struct block *block = pool->local;
     pool->local = NULL;
     heap->list[class_idx] = block->next;

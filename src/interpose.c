@@ -206,8 +206,8 @@ EXPORT int malloc_info(int options, FILE *stream)
         free_blocks += count->free;
         if (count->free > 0)
             fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
-                    c == 0 ? 1 : (size_t)arn__size_classes[c - 1].block_bytes + 1, bytes, bytes * count->free,
-                    count->free);
+                    c == 0 ? 1 : (size_t)arn__size_classes[c - 1].block_bytes + 1, bytes,
+                    bytes * count->free, count->free);
     }
     size_t free_bytes = stats.free_bytes + stats.dirty_bytes;
     size_t in_arenas = stats.used_bytes - stats.map_bytes + free_bytes;
@@ -236,7 +236,8 @@ EXPORT int malloc_info(int options, FILE *stream)
 typedef void (*new_handler)(void);
 
 /* std::get_new_handler() of libstdc++ and libc++ are one name; std::__throw_bad_alloc() differ. */
-extern new_handler cxx_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
+extern new_handler cxx_get_new_handler(void) __asm__("_ZSt15get_new_handlerv")
+    __attribute__((weak));
 extern void gnu_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
 extern void llvm_throw_bad_alloc(void) __asm__("_ZNSt3__117__throw_bad_allocEv")
     __attribute__((weak));
@@ -301,10 +302,11 @@ EXPORT void *cxx_new_nothrow(size_t bytes, const void *tag) __asm__("_ZnwmRKSt9n
 EXPORT void *cxx_new_array_nothrow(size_t bytes, const void *tag) __asm__("_ZnamRKSt9nothrow_t");
 EXPORT void *cxx_new_aligned(size_t bytes, size_t alignment) __asm__("_ZnwmSt11align_val_t");
 EXPORT void *cxx_new_array_aligned(size_t bytes, size_t alignment) __asm__("_ZnamSt11align_val_t");
-EXPORT void *cxx_new_aligned_nothrow(size_t bytes, size_t alignment, const void *tag)
-    __asm__("_ZnwmSt11align_val_tRKSt9nothrow_t");
-EXPORT void *cxx_new_array_aligned_nothrow(size_t bytes, size_t alignment, const void *tag)
-    __asm__("_ZnamSt11align_val_tRKSt9nothrow_t");
+EXPORT void *cxx_new_aligned_nothrow(size_t bytes, size_t alignment,
+                                     const void *tag) __asm__("_ZnwmSt11align_val_tRKSt9nothrow_t");
+EXPORT void *
+cxx_new_array_aligned_nothrow(size_t bytes, size_t alignment,
+                              const void *tag) __asm__("_ZnamSt11align_val_tRKSt9nothrow_t");
 
 void *cxx_new(size_t bytes)
 {
@@ -351,53 +353,68 @@ void *cxx_new_array_aligned_nothrow(size_t bytes, size_t alignment, const void *
 }
 
 /* Deletes ignore what they are told besides the pointer. */
-static void delete(void *block)
+static void delete_block(void *block)
 {
     arn__free(block, "operator delete");
 }
 
-#define DELETE(name, mangled, ...)                        \
-    EXPORT void name(__VA_ARGS__) __asm__(mangled);       \
+#define DELETE(name, mangled, ...)                  \
+    EXPORT void name(__VA_ARGS__) __asm__(mangled); \
     void name(__VA_ARGS__)
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-DELETE(cxx_delete, "_ZdlPv", void *block) { delete(block); }
-DELETE(cxx_delete_array, "_ZdaPv", void *block) { delete(block); }
-DELETE(cxx_delete_nothrow, "_ZdlPvRKSt9nothrow_t", void *block, const void *tag) { delete(block); }
+DELETE(cxx_delete, "_ZdlPv", void *block)
+{
+    delete_block(block);
+}
+DELETE(cxx_delete_array, "_ZdaPv", void *block)
+{
+    delete_block(block);
+}
+DELETE(cxx_delete_nothrow, "_ZdlPvRKSt9nothrow_t", void *block, const void *tag)
+{
+    delete_block(block);
+}
 DELETE(cxx_delete_array_nothrow, "_ZdaPvRKSt9nothrow_t", void *block, const void *tag)
 {
-    delete(block);
+    delete_block(block);
 }
-DELETE(cxx_delete_sized, "_ZdlPvm", void *block, size_t bytes) { delete(block); }
-DELETE(cxx_delete_array_sized, "_ZdaPvm", void *block, size_t bytes) { delete(block); }
+DELETE(cxx_delete_sized, "_ZdlPvm", void *block, size_t bytes)
+{
+    delete_block(block);
+}
+DELETE(cxx_delete_array_sized, "_ZdaPvm", void *block, size_t bytes)
+{
+    delete_block(block);
+}
 DELETE(cxx_delete_aligned, "_ZdlPvSt11align_val_t", void *block, size_t alignment)
 {
-    delete(block);
+    delete_block(block);
 }
 DELETE(cxx_delete_array_aligned, "_ZdaPvSt11align_val_t", void *block, size_t alignment)
 {
-    delete(block);
+    delete_block(block);
 }
 DELETE(cxx_delete_sized_aligned, "_ZdlPvmSt11align_val_t", void *block, size_t bytes,
        size_t alignment)
 {
-    delete(block);
+    delete_block(block);
 }
 DELETE(cxx_delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", void *block, size_t bytes,
        size_t alignment)
 {
-    delete(block);
+    delete_block(block);
 }
 DELETE(cxx_delete_aligned_nothrow, "_ZdlPvSt11align_val_tRKSt9nothrow_t", void *block,
        size_t alignment, const void *tag)
 {
-    delete(block);
+    delete_block(block);
 }
 DELETE(cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9nothrow_t", void *block,
        size_t alignment, const void *tag)
 {
-    delete(block);
+    delete_block(block);
 }
 
 /* ---- exit ---- */

@@ -16,7 +16,7 @@ struct large_totals arn__large_totals;
 
 /* Mappings that munmap refused (the split would need one more than the OS allows): purged, and
  * offered to the next map block that fits. Under the arena lock; normally empty. */
-static struct descriptor *unmappable;
+static struct descriptor *_Atomic unmappable;
 
 static size_t round_up(size_t bytes, size_t unit)
 {
@@ -144,15 +144,18 @@ static void keep_unmappable(char *base, size_t bytes)
 static void *take_unmappable(size_t bytes, size_t alignment)
 {
     char *base = NULL;
-    if (__atomic_load_n(&unmappable, __ATOMIC_RELAXED) == NULL)
+    if (atomic_load_explicit(&unmappable, memory_order_relaxed) == NULL)
         return NULL;
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    for (struct descriptor **link = &unmappable; *link != NULL; link = &(*link)->next) {
-        struct descriptor *d = *link;
+    struct descriptor *before = NULL;
+    for (struct descriptor *d = unmappable; d != NULL; before = d, d = d->next) {
         char *start = atomic_load_explicit(&d->last, memory_order_relaxed);
         if (d->block_bytes >= bytes && d->block_bytes / 2 <= bytes &&
             ((uintptr_t)start & (alignment - 1)) == 0) {
-            *link = d->next;
+            if (before == NULL)
+                unmappable = d->next;
+            else
+                before->next = d->next;
             base = start;
             count_map(d->block_bytes, 0, 1);
             atomic_store_explicit(&d->last, NULL, memory_order_relaxed);
@@ -176,8 +179,7 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
     char *target = arn__os_reserve(new_bytes, granule());
     if (target == NULL)
         return NULL;
-    if (!arn__directory_cover(target, 1) ||
-        !arn__os_move(block, old_bytes, new_bytes, target)) {
+    if (!arn__directory_cover(target, 1) || !arn__os_move(block, old_bytes, new_bytes, target)) {
         arn__os_unmap(target, new_bytes);
         return NULL;
     }

@@ -16,7 +16,7 @@
 #include "descriptor.h"
 
 struct large_totals {
-    _Atomic size_t maps;      /* number of map blocks */
+    _Atomic size_t maps; /* number of map blocks */
     _Atomic size_t map_bytes;
 };
 extern struct large_totals arn__large_totals;

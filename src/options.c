@@ -34,7 +34,11 @@ static const struct option table[] = {
     {"purge_delay_ms", KIND_COUNT, &arn__options.purge_delay_ms, {0}, 0, 1u << 30},
     {"huge_pages", KIND_CHOICE, &arn__options.huge, {"off", "auto", "always"}, 0, 0},
     {"misuse", KIND_CHOICE, &arn__options.misuse, {"abort", "ignore"}, 0, 0},
-    {"map_threshold", KIND_BYTES, &arn__options.map_threshold_bytes, {0}, (size_t)1 << 20,
+    {"map_threshold",
+     KIND_BYTES,
+     &arn__options.map_threshold_bytes,
+     {0},
+     (size_t)1 << 20,
      (size_t)1 << 30},
 };
 enum { OPTIONS = sizeof table / sizeof *table, CHOICES = 4 };

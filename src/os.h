@@ -21,9 +21,9 @@ enum { ARN__ADDRESS_BITS = 48 };
 
 /* Calls counted since arn__os_fail_at was set; the n-th and later ones up to `until` fail. */
 struct os_failure {
-    _Atomic long calls;  /* calls made, counted only while `first` is not 0 */
-    _Atomic long first;  /* first call (from 1) that fails; 0: none */
-    _Atomic long last;   /* last call that fails */
+    _Atomic long calls; /* calls made, counted only while `first` is not 0 */
+    _Atomic long first; /* first call (from 1) that fails; 0: none */
+    _Atomic long last;  /* last call that fails */
 };
 extern struct os_failure arn__os_failure;
 

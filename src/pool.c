@@ -26,53 +26,54 @@ void arn__pool_set_owner(struct descriptor *pool, struct heap *heap)
 
 struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
 {
-    const struct size_class *class = &arn__size_classes[class_idx];
-    char *base = arn__slices_take(class->slices, true);
+    const struct size_class *shape = &arn__size_classes[class_idx];
+    char *base = arn__slices_take(shape->slices, true);
     if (base == NULL)
         return NULL;
-    unsigned flags = arn__slices_clean(base, class->slices) ? POOL_FRESH : 0;
+    unsigned flags = arn__slices_clean(base, shape->slices) ? POOL_FRESH : 0;
     struct descriptor *pool = arn__descriptor(base);
     /* relaxed: nobody has a block of it yet. */
     atomic_store_explicit(arn__remote(base), arn__remote_word(POOL_OWNED, 0, 0),
                           memory_order_relaxed);
     pool->local = NULL;
-    pool->needed = NEEDED_CURRENT;
+    pool->needed = 0;
     pool->carved = 0;
     pool->next = pool->prev = NULL;
-    for (unsigned i = 0; i < class->slices; i++) {
+    for (unsigned i = 0; i < shape->slices; i++) {
         struct descriptor *d = &pool[i];
         d->class_idx = (uint8_t)class_idx;
-        d->inverse = class->inverse;
-        atomic_store_explicit(&d->last, base - class->block_bytes, memory_order_relaxed);
+        d->inverse = shape->inverse;
+        atomic_store_explicit(&d->last, base - shape->block_bytes, memory_order_relaxed);
         atomic_store_explicit(&d->owner, heap, memory_order_relaxed);
         atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_relaxed);
         /* Last: a slice with a head is part of a pool, also to a child forked in between. */
         atomic_store_explicit(&d->head, pool, memory_order_release);
     }
+    arn__pool_carve(pool);
     return pool;
 }
 
 unsigned arn__pool_carve(struct descriptor *pool)
 {
-    const struct size_class *class = &arn__size_classes[pool->class_idx];
-    unsigned left = (unsigned)class->capacity - pool->carved;
+    const struct size_class *shape = &arn__size_classes[pool->class_idx];
+    unsigned left = (unsigned)shape->capacity - pool->carved;
     if (left == 0)
         return 0;
-    char *end = arn__pool_last(pool) + class->block_bytes;
+    char *end = arn__pool_last(pool) + shape->block_bytes;
     size_t to_page = CARVE_STRIDE - ((uintptr_t)end & (CARVE_STRIDE - 1));
-    unsigned count = (unsigned)((to_page + class->block_bytes - 1) / class->block_bytes);
+    unsigned count = (unsigned)((to_page + shape->block_bytes - 1) / shape->block_bytes);
     if (count > left)
         count = left;
     /* Linked from the last to the first: each block's next is known when it is written. */
     struct block *next = pool->local;
     for (unsigned i = count; i-- > 0;) {
-        struct block *block = (struct block *)(end + (size_t)i * class->block_bytes);
+        struct block *block = (struct block *)(end + (size_t)i * shape->block_bytes);
         block->next = next;
         block->mark = arn__mark(block);
         next = block;
     }
     pool->carved = (uint16_t)(pool->carved + count);
-    set_last(pool, end + (size_t)(count - 1) * class->block_bytes);
+    set_last(pool, end + (size_t)(count - 1) * shape->block_bytes);
     pool->local = next;
     return count;
 }
@@ -170,7 +171,7 @@ bool arn__pool_unshare_empty(char *base, unsigned class_idx)
 enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
                                 unsigned count, bool may_claim)
 {
-    const struct size_class *class = &arn__size_classes[pool->class_idx];
+    const struct size_class *shape = &arn__size_classes[pool->class_idx];
     char *base = arn__pool_base_of(first, pool->class_idx);
     _Atomic uint64_t *remote = arn__remote(base);
     unsigned first_idx = (unsigned)((size_t)((char *)first - base) / QUANTUM_BYTES) + 1;
@@ -181,7 +182,7 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *first, st
     do {
         last->next = block_at(base, (unsigned)(word & 0xffff));
         total = arn__remote_count(word) + count;
-        claims = may_claim && arn__remote_state(word) == POOL_DETACHED && total >= class->threshold;
+        claims = may_claim && arn__remote_state(word) == POOL_DETACHED && total >= shape->threshold;
         pushed = claims ? arn__remote_word(POOL_OWNED, 0, 0)
                         : (word & ~(uint64_t)0xffffffff) | arn__remote_word(0, total, first_idx);
         /* acq_rel: release gives the links to who takes the chain; acquire is for the claimer, who
@@ -195,7 +196,7 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *first, st
         return PUSH_CLAIMED;
     }
     return arn__remote_state(word) == POOL_SHARED && total == arn__remote_out(word) ? PUSH_EMPTIED
-                                                                                     : PUSH_DONE;
+                                                                                    : PUSH_DONE;
 }
 
 /* ---- after fork ---- */
@@ -204,20 +205,20 @@ static struct lock recover_lock;
 
 bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
 {
-    const struct size_class *class = &arn__size_classes[pool->class_idx];
+    const struct size_class *shape = &arn__size_classes[pool->class_idx];
     char *last = arn__pool_last(pool);
-    if (last < base || last >= base + (size_t)class->capacity * class->block_bytes)
+    if (last < base || last >= base + (size_t)shape->capacity * shape->block_bytes)
         return false;
     _Atomic uint64_t *remote = arn__remote(base);
     *detached = arn__remote_state(atomic_load(remote)) == POOL_DETACHED;
     atomic_store(remote, arn__remote_word(*detached ? POOL_DETACHED : POOL_OWNED, 0, 0));
-    pool->carved = (uint16_t)((size_t)(last - base) / class->block_bytes + 1);
+    pool->carved = (uint16_t)((size_t)(last - base) / shape->block_bytes + 1);
     pool->needed = pool->carved;
     pool->local = NULL;
     pool->next = pool->prev = NULL;
     set_last(pool, last);
     arn__pool_set_owner(pool, NULL);
-    for (unsigned i = 0; i < class->slices; i++)
+    for (unsigned i = 0; i < shape->slices; i++)
         atomic_store(&pool[i].kind_flags, KIND_POOL | POOL_RECOVER);
     return true;
 }
@@ -263,8 +264,9 @@ void arn__pool_mend_remote(struct descriptor *pool)
     unsigned count = 0;
     /* A block without its mark was not linked yet as far as this process can see: the rest of the
      * chain is lost, to be on the safe side. */
-    while (block != NULL && count < arn__remote_count(word) && arn__descriptor(block)->head == pool &&
-           arn__pool_starts_block(pool, block) && block->mark == arn__mark(block)) {
+    while (block != NULL && count < arn__remote_count(word) &&
+           arn__descriptor(block)->head == pool && arn__pool_starts_block(pool, block) &&
+           block->mark == arn__mark(block)) {
         last = block;
         block = block->next;
         count++;

@@ -88,7 +88,6 @@ static inline char *arn__pool_base_of(const void *block, unsigned class_idx)
     return (char *)((uintptr_t)block & ~(uintptr_t)(bytes - 1));
 }
 
-/* Of a pool with at least one carved block. */
 static inline char *arn__pool_base(const struct descriptor *pool)
 {
     return arn__pool_base_of(arn__pool_last(pool), pool->class_idx);
@@ -104,7 +103,8 @@ static inline bool arn__pool_starts_block(const struct descriptor *d, const void
 
 /* ---- owner's operations ---- */
 
-/* A new pool, owned by `heap` (NULL: by the caller), nothing carved. NULL: no memory. */
+/* A new pool, owned by `heap`, its first page carved into `local`: a pool is never without a carved
+ * block. NULL: no memory. */
 struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap);
 
 /* Carves the blocks that begin on the next page, at least one, in front of `local`;

@@ -6,17 +6,17 @@
 #include "os.h"
 
 enum {
-    SETTLES_PER_LOOK = 64,          /* how often the clock is looked at */
-    BATCH_SLICES = 512,             /* 8 MiB in one call at most */
+    SETTLES_PER_LOOK = 64, /* how often the clock is looked at */
+    BATCH_SLICES = 512,    /* 8 MiB in one call at most */
     RAISED_MOST_BYTES = 64 << 20,
     RAISED_HALVES_MS = 1000,
-    RETRY_MS = 1000,                /* after a purge that failed (locked pages) */
+    RETRY_MS = 1000, /* after a purge that failed (locked pages) */
 };
 
 static struct {
-    size_t raised_bytes;   /* on top of the budget */
-    uint32_t halved_ms;    /* when that was last halved */
-    uint32_t failed_ms;    /* last failure; 0: none */
+    size_t raised_bytes; /* on top of the budget */
+    uint32_t halved_ms;  /* when that was last halved */
+    uint32_t failed_ms;  /* last failure; 0: none */
 } state;
 
 static _Atomic unsigned settles;

@@ -83,8 +83,7 @@ bool arn__region_start(void **control)
 /* Reserves a region; false: no memory. */
 static bool reserve_exactly(size_t bytes)
 {
-    size_t record_bytes =
-        sizeof(struct region) + map_words(bytes / ARENA_BYTES) * sizeof(uint64_t);
+    size_t record_bytes = sizeof(struct region) + map_words(bytes / ARENA_BYTES) * sizeof(uint64_t);
     struct region *region = arn__meta_alloc(record_bytes);
     if (region == NULL)
         return false;
@@ -210,8 +209,8 @@ char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t live_bytes
 bool arn__region_take_at(char *base, size_t arenas, size_t live_bytes)
 {
     struct region *region = arn__regions;
-    while (region != NULL && (base < region->base ||
-                              base >= region->base + (size_t)region->arenas * ARENA_BYTES))
+    while (region != NULL &&
+           (base < region->base || base >= region->base + (size_t)region->arenas * ARENA_BYTES))
         region = region->next;
     if (region == NULL)
         return false;

@@ -17,7 +17,7 @@ enum {
     GROUP_SHIFT = 21,
     GROUP_BYTES = 1 << GROUP_SHIFT, /* 8 arenas: a huge page */
     GROUP_ARENAS = GROUP_BYTES / ARENA_BYTES,
-    SPAN_MOST_ARENAS = 4096,        /* the largest span: 1 GiB */
+    SPAN_MOST_ARENAS = 4096, /* the largest span: 1 GiB */
 };
 
 struct region {

@@ -9,16 +9,27 @@ enum { LOOKED_AT = 4 };
 
 static struct shard {
     struct lock lock;
-    struct descriptor *first; /* linked through next and prev */
+    struct descriptor *_Atomic first; /* linked through next and prev; changes under the lock */
 } shards[CLASSES];
+
+/* relaxed: under the lock, or a glance that may be wrong. */
+static struct descriptor *first_of(struct shard *shard)
+{
+    return atomic_load_explicit(&shard->first, memory_order_relaxed);
+}
+
+static void set_first(struct shard *shard, struct descriptor *pool)
+{
+    atomic_store_explicit(&shard->first, pool, memory_order_relaxed);
+}
 
 static void link_first(struct shard *shard, struct descriptor *pool)
 {
     pool->prev = NULL;
-    pool->next = shard->first;
+    pool->next = first_of(shard);
     if (pool->next != NULL)
         pool->next->prev = pool;
-    shard->first = pool;
+    set_first(shard, pool);
 }
 
 static void unlink_pool(struct shard *shard, struct descriptor *pool)
@@ -26,7 +37,7 @@ static void unlink_pool(struct shard *shard, struct descriptor *pool)
     if (pool->prev != NULL)
         pool->prev->next = pool->next;
     else
-        shard->first = pool->next;
+        set_first(shard, pool->next);
     if (pool->next != NULL)
         pool->next->prev = pool->prev;
     pool->next = pool->prev = NULL;
@@ -54,7 +65,7 @@ void arn__shard_put(struct descriptor *pool)
 static struct descriptor *take_first(struct shard *shard)
 {
     arn__lock(&shard->lock, RANK_SHARD);
-    struct descriptor *pool = shard->first;
+    struct descriptor *pool = first_of(shard);
     if (pool != NULL) {
         unlink_pool(shard, pool);
         arn__pool_recover(pool);
@@ -69,7 +80,7 @@ struct descriptor *arn__shard_take(unsigned class_idx)
     struct shard *shard = &shards[class_idx];
     for (unsigned i = 0; i < LOOKED_AT; i++) {
         /* A glance without the lock: most classes' shards are empty most of the time. */
-        if (__atomic_load_n(&shard->first, __ATOMIC_RELAXED) == NULL)
+        if (first_of(shard) == NULL)
             return NULL;
         struct descriptor *pool = take_first(shard);
         if (pool == NULL)
@@ -102,7 +113,7 @@ void arn__shard_reap(char *base, unsigned class_idx)
 static struct descriptor *take_empty(struct shard *shard, unsigned class_idx)
 {
     arn__lock(&shard->lock, RANK_SHARD);
-    struct descriptor *pool = shard->first;
+    struct descriptor *pool = first_of(shard);
     while (pool != NULL && !arn__pool_unshare_empty(arn__pool_base(pool), class_idx))
         pool = pool->next;
     if (pool != NULL)
@@ -125,6 +136,6 @@ void arn__shards_after_fork(bool empty)
     for (unsigned i = 0; i < CLASSES; i++) {
         arn__lock_reset(&shards[i].lock);
         if (empty)
-            shards[i].first = NULL;
+            set_first(&shards[i], NULL);
     }
 }

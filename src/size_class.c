@@ -12,34 +12,22 @@ enum { SLICE = 16384 };
 #define EIGHTH(bytes) ((CAPACITY(bytes) + 7) / 8)
 #define THRESHOLD(bytes) (EIGHTH(bytes) > 16 ? 16 : EIGHTH(bytes))
 
-#define CLASS(bytes) \
-    {(bytes), CAPACITY(bytes), SLICES(bytes), THRESHOLD(bytes), UINT64_MAX / (bytes) + 1}
+#define CLASS(bytes)                                                                        \
+    {                                                                                       \
+        (bytes), CAPACITY(bytes), SLICES(bytes), THRESHOLD(bytes), UINT64_MAX / (bytes) + 1 \
+    }
 
 #define FOUR(first, step) \
     CLASS(first), CLASS((first) + (step)), CLASS((first) + 2 * (step)), CLASS((first) + 3 * (step))
 #define EIGHT(first, step) FOUR(first, step), FOUR((first) + 4 * (step), step)
 
 const struct size_class arn__size_classes[CLASSES] = {
-    EIGHT(16, 16), EIGHT(144, 16), EIGHT(272, 16), EIGHT(400, 16),
-    EIGHT(528, 16), EIGHT(656, 16), EIGHT(784, 16), EIGHT(912, 16),
-    EIGHT(1152, 128), EIGHT(2304, 256), EIGHT(4608, 512),
-    FOUR(10240, 2048), FOUR(20480, 4096),
+    EIGHT(16, 16),    EIGHT(144, 16),    EIGHT(272, 16),    EIGHT(400, 16),   EIGHT(528, 16),
+    EIGHT(656, 16),   EIGHT(784, 16),    EIGHT(912, 16),    EIGHT(1152, 128), EIGHT(2304, 256),
+    EIGHT(4608, 512), FOUR(10240, 2048), FOUR(20480, 4096),
 };
 
-/* Runs of equal entries: each class covers step / 128 of them. */
-#define TIMES2(c) c, c
-#define TIMES4(c) TIMES2(c), TIMES2(c)
-#define TIMES16(c) TIMES4(c), TIMES4(c), TIMES4(c), TIMES4(c)
-#define TIMES32(c) TIMES16(c), TIMES16(c)
-
-const uint8_t arn__medium_classes[POOLED_BYTES >> MEDIUM_SHIFT] = {
-    0, 0, 0, 0, 0, 0, 0, 0, /* up to SMALL_BYTES: not looked up */
-    64, 65, 66, 67, 68, 69, 70, 71,
-    TIMES2(72), TIMES2(73), TIMES2(74), TIMES2(75), TIMES2(76), TIMES2(77), TIMES2(78), TIMES2(79),
-    TIMES4(80), TIMES4(81), TIMES4(82), TIMES4(83), TIMES4(84), TIMES4(85), TIMES4(86), TIMES4(87),
-    TIMES16(88), TIMES16(89), TIMES16(90), TIMES16(91),
-    TIMES32(92), TIMES32(93), TIMES32(94), TIMES32(95),
-};
+const uint8_t arn__medium_classes[POOLED_BYTES >> MEDIUM_SHIFT] = ARN__MEDIUM_CLASSES;
 
 unsigned arn__class_aligned(size_t bytes, size_t alignment)
 {

@@ -11,11 +11,11 @@
 #include <stdint.h>
 
 enum {
-    QUANTUM_BYTES = 16,      /* every block's size and address is a multiple */
-    SMALL_BYTES = 1024,      /* up to here the class is (bytes - 1) >> SMALL_SHIFT */
+    QUANTUM_BYTES = 16, /* every block's size and address is a multiple */
+    SMALL_BYTES = 1024, /* up to here the class is (bytes - 1) >> SMALL_SHIFT */
     SMALL_SHIFT = 4,
-    POOLED_BYTES = 32768,    /* up to here a pool serves it */
-    MEDIUM_SHIFT = 7,        /* above SMALL_BYTES, (bytes - 1) >> MEDIUM_SHIFT indexes the table */
+    POOLED_BYTES = 32768, /* up to here a pool serves it */
+    MEDIUM_SHIFT = 7,     /* above SMALL_BYTES, (bytes - 1) >> MEDIUM_SHIFT indexes the table */
     CLASSES = 64 + 32,
     NO_CLASS = CLASSES,
 };
@@ -30,7 +30,21 @@ struct size_class {
 
 extern const struct size_class arn__size_classes[CLASSES];
 
-/* (bytes - 1) >> MEDIUM_SHIFT to class, for SMALL_BYTES < bytes <= POOLED_BYTES. */
+/* (bytes - 1) >> MEDIUM_SHIFT to class, for SMALL_BYTES < bytes <= POOLED_BYTES: a class whose step
+ * is n * 128 bytes has n entries. The first 8 are not looked up. */
+#define ARN__MEDIUM_CLASSES                                                           \
+    {                                                                                 \
+        0, 0, 0, 0, 0, 0, 0, 0, 64, 65, 66, 67, 68, 69, 70, 71,                       \
+            ARN__EIGHT_CLASSES(ARN__TIMES2, 72), ARN__EIGHT_CLASSES(ARN__TIMES4, 80), \
+            ARN__FOUR_CLASSES(ARN__TIMES16, 88), ARN__FOUR_CLASSES(ARN__TIMES32, 92), \
+    }
+#define ARN__TIMES2(c) (c), (c)
+#define ARN__TIMES4(c) ARN__TIMES2(c), ARN__TIMES2(c)
+#define ARN__TIMES16(c) ARN__TIMES4(c), ARN__TIMES4(c), ARN__TIMES4(c), ARN__TIMES4(c)
+#define ARN__TIMES32(c) ARN__TIMES16(c), ARN__TIMES16(c)
+#define ARN__FOUR_CLASSES(times, c) times(c), times((c) + 1), times((c) + 2), times((c) + 3)
+#define ARN__EIGHT_CLASSES(times, c) ARN__FOUR_CLASSES(times, c), ARN__FOUR_CLASSES(times, (c) + 4)
+
 extern const uint8_t arn__medium_classes[POOLED_BYTES >> MEDIUM_SHIFT];
 
 /* Class of a request; NO_CLASS above POOLED_BYTES. A request of 0 bytes is one of 1. */

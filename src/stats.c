@@ -12,8 +12,8 @@
 #include "os.h"
 #include "region.h"
 
-#ifndef ARN_VERSION
-#define ARN_VERSION "unknown"
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
 #endif
 
 enum { STDERR = 2 };
@@ -52,7 +52,7 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
 {
     switch (arn__kind(d)) {
     case KIND_POOL: {
-        const struct size_class *class = &arn__size_classes[d->class_idx];
+        const struct size_class *shape = &arn__size_classes[d->class_idx];
         if (atomic_load_explicit(&d->head, memory_order_relaxed) != d || d->carved == 0)
             return 1;
         struct class_count *count = &census->classes[d->class_idx];
@@ -60,8 +60,8 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
         count->pools++;
         count->used += used;
         count->free += d->carved - used;
-        count->left += class->capacity - d->carved;
-        return class->slices;
+        count->left += shape->capacity - d->carved;
+        return shape->slices;
     }
     case KIND_RUN:
         census->runs++;
@@ -123,8 +123,10 @@ void arn_stats(struct arn_stats *stats)
     stats->map_blocks = atomic_load(&arn__large_totals.maps);
     stats->map_bytes = atomic_load(&arn__large_totals.map_bytes);
     stats->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes);
+    arn__lock(&arn__arena_lock, RANK_ARENA);
     stats->opened_bytes = arn__region_totals.opened_bytes;
     stats->reserved_bytes = arn__region_totals.reserved_bytes;
+    arn__unlock(&arn__arena_lock, RANK_ARENA);
     arn__thread_count_heaps(&stats->heaps, &stats->idle_heaps);
     stats->metadata_bytes = descriptor_bytes(stats->opened_bytes) + arn__meta_bytes();
     sum(&census, stats);
@@ -161,7 +163,7 @@ void arn_stats_print(int fd)
 
 const char *arn_version(void)
 {
-    return ARN_VERSION;
+    return PACKAGE_VERSION;
 }
 
 void arn__stats_at_exit(void)

@@ -16,10 +16,11 @@
 #include "region.h"
 #include "shard.h"
 
-/* Stand for no heap yet, and no heap any more. Their lists stay empty. */
-static struct heap unborn, departed;
+/* Stands for no heap (yet, or any more). Its lists stay empty; its classes are true, for malloc looks
+ * them up before it finds out. */
+static struct heap nobody = {.medium_classes = ARN__MEDIUM_CLASSES};
 
-__thread struct thread arn__thread __attribute__((tls_model("initial-exec"))) = {&unborn, false};
+__thread struct thread arn__thread __attribute__((tls_model("initial-exec"))) = {.heap = &nobody};
 
 static struct lock heaps_lock;
 static struct heap first_heap; /* no page of metadata for a program of one thread */
@@ -99,15 +100,10 @@ static void mend(struct heap *survivor)
     arn__arena_rebuild();
 }
 
-static bool is_real(const struct heap *heap)
-{
-    return heap != &unborn && heap != &departed;
-}
-
 static void mend_child(struct control *page)
 {
     struct heap *survivor = atomic_load(&page->survivor);
-    if (survivor == NULL && is_real(arn__thread.heap))
+    if (survivor == NULL && arn__thread.heap != &nobody)
         survivor = arn__thread.heap;
     arn__lock_reset(&heaps_lock);
     arn__lock_reset(&orphan_lock);
@@ -155,7 +151,7 @@ static void notice_fork(void)
 static void forked(void)
 {
     struct control *page = atomic_load(&control);
-    if (is_real(arn__thread.heap) && (wiped_on_fork || process != arn__os_process()))
+    if (arn__thread.heap != &nobody && (wiped_on_fork || process != arn__os_process()))
         atomic_store(&page->survivor, arn__thread.heap);
 }
 
@@ -232,7 +228,8 @@ static void thread_exits(void *argument)
     if (arn__thread_enter() != heap)
         return;
     arn__heap_abandon(heap);
-    arn__thread.heap = &departed;
+    arn__thread.heap = &nobody;
+    arn__thread.departed = true;
     arn__lock(&heaps_lock, RANK_HEAPS);
     heap->next_idle = idle_heaps;
     idle_heaps = heap;
@@ -260,7 +257,8 @@ void arn__thread_defer_free(void *block)
 
 static void free_deferred(void)
 {
-    if (__builtin_expect(atomic_load_explicit(&deferred_blocks, memory_order_relaxed) == NULL, true))
+    if (__builtin_expect(atomic_load_explicit(&deferred_blocks, memory_order_relaxed) == NULL,
+                         true))
         return;
     /* acquire: pairs with the release above. */
     struct deferred *node = atomic_exchange_explicit(&deferred_blocks, NULL, memory_order_acquire);
@@ -284,9 +282,9 @@ struct heap *arn__thread_enter(void)
         options_known = arn__options_read();
     free_deferred();
     struct heap *heap = arn__thread.heap;
-    if (heap == &unborn)
-        heap = birth();
-    if (heap == NULL || heap == &departed) {
+    if (heap == &nobody)
+        heap = arn__thread.departed ? NULL : birth();
+    if (heap == NULL) {
         arn__lock(&orphan_lock, RANK_ORPHAN);
         atomic_store_explicit(&arn__heaps_many, true, memory_order_relaxed);
         heap = &orphan_heap;

@@ -14,7 +14,8 @@
 /* All the thread-local storage there is. */
 struct thread {
     struct heap *heap; /* never NULL: a heap with empty lists stands for none */
-    bool inside;
+    bool inside;       /* a slow path */
+    bool departed;     /* its heap was given up at exit: it gets no other */
 };
 
 extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec")));

@@ -48,17 +48,17 @@ ARN_PUBLIC int arn_malloc_trim(size_t keep_bytes);
 
 /* Where the memory is, in bytes. Other threads run on while it is counted. */
 struct arn_stats {
-    size_t used_bytes;      /* blocks that the program holds, at their usable sizes */
+    size_t used_bytes; /* blocks that the program holds, at their usable sizes */
     size_t used_blocks;
-    size_t free_bytes;      /* free blocks in pools, and the pools' untouched rest */
-    size_t dirty_bytes;     /* free slices whose pages are still here: what a trim gives back */
-    size_t map_bytes;       /* of used_bytes: blocks that are mappings of their own */
+    size_t free_bytes;  /* free blocks in pools, and the pools' untouched rest */
+    size_t dirty_bytes; /* free slices whose pages are still here: what a trim gives back */
+    size_t map_bytes;   /* of used_bytes: blocks that are mappings of their own */
     size_t map_blocks;
-    size_t opened_bytes;    /* of arenas, used or not, that are accessible */
-    size_t reserved_bytes;  /* address space reserved for arenas */
-    size_t metadata_bytes;  /* descriptors of the opened arenas, heaps, tables */
-    size_t heaps;           /* threads' heaps made so far */
-    size_t idle_heaps;      /* of these: waiting for a thread */
+    size_t opened_bytes;   /* of arenas, used or not, that are accessible */
+    size_t reserved_bytes; /* address space reserved for arenas */
+    size_t metadata_bytes; /* descriptors of the opened arenas, heaps, tables */
+    size_t heaps;          /* threads' heaps made so far */
+    size_t idle_heaps;     /* of these: waiting for a thread */
 };
 
 ARN_PUBLIC void arn_stats(struct arn_stats *stats);

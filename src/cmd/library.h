@@ -1,0 +1,26 @@
+/* library.h - the shared library to preload: where it is, and how LD_PRELOAD names it. */
+#ifndef ARENITE_CMD_LIBRARY_H
+#define ARENITE_CMD_LIBRARY_H
+
+#include <stdbool.h>
+
+#include "elf.h"
+#include "program.h"
+
+struct library {
+    char *path; /* absolute */
+    struct elf elf;
+    char *prefix; /* path is prefix/$LIB/libarenite.so as this system's ld.so expands it; or NULL */
+};
+
+/* Finds arenite's own: beside the command, where it was installed. False: said why. */
+bool library_find(struct library *library);
+
+/* Takes the file that the user names. False: said why. */
+bool library_open(const char *path, struct library *library);
+
+/* What to put in LD_PRELOAD for the program (NULL: for any), allocated. NULL: the library is for
+ * programs of another kind. */
+char *library_preload(const struct library *library, const struct program *program);
+
+#endif

@@ -1,0 +1,514 @@
+#!/bin/bash
+# command.sh - the arenite command, from outside: what it runs, what it refuses, and how it says so.
+#
+# Prints TAP. ARENITE_CMD is the command and ARENITE_LIB the preload library of the same build; CC
+# (default: cc) compiles small programs. Does not depend on what the library does as a malloc.
+
+# shellcheck disable=SC2016 # what single quotes hold is for another shell
+# shellcheck disable=SC2030,SC2031 # the subshells are there to keep PATH and cmd as they were
+
+set -u
+: "${ARENITE_CMD:?the command}" "${ARENITE_LIB:?the preload library}"
+
+if [ -n "${EMULATOR:-}" ]; then
+    echo "1..0 # SKIP one program cannot execute another under the emulator"
+    exit 0
+fi
+
+unset LD_PRELOAD ARENITE_OPTIONS
+export LC_ALL=C
+cc=${CC:-cc}
+cmd=$(realpath "$ARENITE_CMD")
+lib=$(realpath -s "$ARENITE_LIB")
+work=$(mktemp -d)
+trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
+chmod 755 "$work" # other users run programs in it
+cd "$work" || exit 1
+count=0 failed=0 status=0
+
+# --- TAP -----------------------------------------------------------------------------------------
+
+# claim DESCRIPTION COMMAND...: COMMAND succeeds, or shows what was.
+claim() {
+    local name=$1
+    shift
+    count=$((count + 1))
+    if "$@"; then
+        echo "ok $count - $name"
+    else
+        failed=$((failed + 1))
+        echo "not ok $count - $name"
+        sed 's/^/#   /' out err 2>/dev/null
+        echo "#   exit status $status"
+    fi
+}
+
+skip() {
+    count=$((count + 1))
+    echo "ok $count # SKIP $2: $1"
+}
+
+# needs COMMAND CLAIM...: whether the command is there; the claims are skipped if not.
+needs() {
+    local command=$1 name
+    shift
+    command -v "$command" >/dev/null && return
+    for name; do
+        skip "$name" "no $command"
+    done
+    return 1
+}
+
+# arenite ARGUMENT...: runs the command; leaves out, err and $status.
+arenite() {
+    "$cmd" "$@" >out 2>err
+    status=$?
+}
+
+# exits STATUS ARGUMENT...
+exits() {
+    local expected=$1
+    shift
+    arenite "$@"
+    [ "$status" -eq "$expected" ]
+}
+
+# refuses STATUS PATTERN ARGUMENT...: the status, one line on stderr that matches, and no output.
+refuses() {
+    local expected=$1 pattern=$2
+    shift 2
+    exits "$expected" "$@" && [ ! -s out ] && [ "$(wc -l <err)" -eq 1 ] &&
+        grep -qE "^arenite: .*$pattern" err
+}
+
+# prints PATTERN ARGUMENT...
+prints() {
+    local pattern=$1
+    shift
+    exits 0 "$@" && grep -qE -e "$pattern" out
+}
+
+# prints_line LINE ARGUMENT...
+prints_line() {
+    local line=$1
+    shift
+    exits 0 "$@" && grep -qxF -e "$line" out
+}
+
+# maps FILE ARGUMENT...: the program, which prints its maps, has the file in them.
+maps() {
+    local file=$1
+    shift
+    exits 0 "$@" && grep -qF "$(realpath "$file")" out
+}
+
+# compiled FILE FLAG...: makes a program that does nothing.
+compiled() {
+    local file=$1
+    shift
+    echo 'int main(void) { return 0; }' >nothing.c
+    $cc -o "$file" nothing.c "$@" >compiler 2>&1
+}
+
+# --- Usage ---------------------------------------------------------------------------------------
+
+claim "--help prints the usage" prints '^usage: arenite' --help
+claim "--help lists run" prints '^  run ' --help
+claim "run --help prints the usage" prints '^usage: arenite run' run --help
+claim "--version prints one line" prints '^arenite [0-9]' --version
+without_arguments() {
+    exits 125 && [ ! -s out ] && grep -q '^usage: arenite' err
+}
+claim "no argument is refused with the usage" without_arguments
+claim "an unknown command is refused and the nearest is named" \
+    refuses 125 "unknown command 'rum'; the nearest is 'run'" rum
+claim "a long unknown command is refused" refuses 125 nearest "$(printf '%0500d' 0)"
+claim "an empty command is refused" refuses 125 "unknown command" ""
+claim "an unknown option is refused" refuses 125 "unknown option '--nope'" --nope
+claim "an unknown option of run is refused" refuses 125 "unknown option '--nope'" run --nope true
+claim "an unknown short option of run is refused" refuses 125 "unknown option '-x'" run -x true
+claim "an option without its value is refused" refuses 125 "'-o' needs a value" run -o
+claim "a value where none belongs is refused" refuses 125 "takes no value" run --stats=1 true
+claim "run without a program is refused" refuses 125 "no program" run --
+full_output() {
+    "$cmd" --help >/dev/full 2>err
+    status=$?
+    [ "$status" -eq 125 ] && grep -q "cannot write to standard output" err
+}
+if [ -c /dev/full ]; then
+    claim "output that cannot be written is an error" full_output
+else
+    skip "output that cannot be written is an error" "no /dev/full"
+fi
+
+# --- Running -------------------------------------------------------------------------------------
+
+claim "the program has the library" maps "$lib" run cat /proc/self/maps
+claim "the program has the library that --library names" \
+    maps "$lib" run --library "$lib" -- cat /proc/self/maps
+claim "the exit status is the program's" exits 42 run sh -c 'exit 42'
+claim "options after the program are the program's" prints_line "-o --help" run echo -o --help
+claim "-- ends the options" prints_line "-o" run -- echo -o
+claim "the program's name is as given" prints_line "sh" run sh -c 'echo "$0"'
+killed() {
+    { arenite run sh -c 'kill -TERM $$'; } 2>shell # where bash tells of it
+    [ "$status" -eq 143 ]
+}
+claim "a signal that kills the program is seen" killed
+same_process() {
+    sh -c 'echo $$; exec "$0" run sh -c '\''echo $$'\' "$cmd" >out 2>err
+    status=$?
+    [ "$status" -eq 0 ] && [ "$(sort -u out | wc -l)" -eq 1 ]
+}
+claim "the program has the command's process id" same_process
+piped() {
+    echo "through" | "$cmd" run cat >out 2>err
+    status=$?
+    [ "$(cat out)" = through ]
+}
+claim "standard input is the program's" piped
+claim "a program that is not there gives 127" \
+    refuses 127 "cannot run 'no-such': No such file" run no-such
+claim "an empty name gives 127" refuses 127 "cannot run ''" run ""
+mkdir directory
+claim "a directory gives 126" refuses 126 "Is a directory" run ./directory
+claim "a path through a file gives 126" refuses 126 "Not a directory" run "$cmd/program"
+echo '#!/bin/sh' >plain
+claim "a file without x gives 126" refuses 126 "Permission denied" run ./plain
+claim "a control character does not break the line" refuses 127 "no\?such" run $'no\nsuch'
+
+# --- PATH ----------------------------------------------------------------------------------------
+
+mkdir -p first second third/tool
+printf '#!/bin/sh\necho first\n' >first/tool
+printf '#!/bin/sh\necho second\n' >second/tool
+chmod +x second/tool
+with_path() {
+    local path=$1
+    shift
+    (PATH=$path && "$@")
+}
+claim "PATH is searched past files that cannot be executed" \
+    with_path "$work/first:$work/third:$work/second:$PATH" prints_line second run tool
+claim "only such files in PATH give 126" \
+    with_path "$work/first:/bin:/usr/bin" refuses 126 "Permission denied" run tool
+cp second/tool tool
+claim "an empty entry of PATH is the current directory" \
+    with_path "/nonexistent::$PATH" prints_line second run tool
+claim "an empty entry at the end of PATH counts" \
+    with_path "$PATH:" prints_line second run tool
+claim "the current directory is not searched otherwise" refuses 127 "cannot run 'tool'" run tool
+without_path() {
+    env -u PATH "$cmd" run true >out 2>err
+    status=$?
+    [ "$status" -eq 0 ]
+}
+claim "without PATH the standard directories are searched" without_path
+claim "a name with a slash is relative to the current directory" prints_line second run second/tool
+deep=$work/$(printf 'd%.0s' {1..200})/$(printf 'e%.0s' {1..200})/$(printf 'f%.0s' {1..200})
+mkdir -p "$deep"
+cp second/tool "$deep/deep"
+claim "long paths are no trouble" with_path "$deep:$deep:$PATH" prints_line second run deep
+
+# --- The environment -----------------------------------------------------------------------------
+
+claim "-o sets ARENITE_OPTIONS" prints_line ARENITE_OPTIONS=huge_pages=off \
+    run -o huge_pages=off env
+claim "-o repeats" prints_line ARENITE_OPTIONS=huge_pages=off,misuse=abort \
+    run -o huge_pages=off --option=misuse=abort env
+claim "--stats is stats=exit" prints_line ARENITE_OPTIONS=stats=exit run --stats env
+claim "--show is show=1" prints_line ARENITE_OPTIONS=show=1 run --show env
+with_options() {
+    (export ARENITE_OPTIONS=$1 && shift && "$@")
+}
+claim "options come after those in the environment" with_options misuse=ignore \
+    prints_line ARENITE_OPTIONS=misuse=ignore,misuse=abort run -o misuse=abort env
+no_options() {
+    exits 0 run env && ! grep -q '^ARENITE_OPTIONS' out
+}
+claim "without options ARENITE_OPTIONS is left alone" no_options
+
+echo 'int arenite_test_second;' >second.c
+if $cc -shared -fPIC -o second.so second.c; then
+    kept() {
+        LD_PRELOAD=$work/second.so "$cmd" run --library "$lib" env >out 2>err
+        status=$?
+        grep -qxF "LD_PRELOAD=$lib:$work/second.so" out
+    }
+    claim "what is preloaded already stays, after the library" kept
+    claim "a library may be named by a relative path" maps second.so \
+        run --library second.so cat /proc/self/maps
+    claim "a library's relative path is made absolute" \
+        prints_line "LD_PRELOAD='$work/second.so'" run --library ./second.so --print
+else
+    skip "a second library" "no C compiler"
+fi
+nested() {
+    exits 0 run --library "$lib" -- "$cmd" run --library "$lib" env &&
+        grep -qxF "LD_PRELOAD=$lib" out
+}
+claim "one run inside another names the library once" nested
+claim "--print prints the settings and runs nothing" \
+    prints_line "LD_PRELOAD='$lib' ARENITE_OPTIONS='stats=exit'" \
+    run --print --library "$lib" --stats false
+claim "--print needs no program" prints "^LD_PRELOAD='[^']*/libarenite.so'\$" run --print
+quoted() {
+    exits 0 run --print --library "$lib" -o "it's=1" &&
+        (eval "$(cat out)" && [ "$ARENITE_OPTIONS" = "it's=1" ] && [ "$LD_PRELOAD" = "$lib" ])
+}
+claim "--print quotes for the shell" quoted
+
+# --- The library ---------------------------------------------------------------------------------
+
+claim "a library that is not there is refused" \
+    refuses 125 "cannot preload library 'none.so': No such file" run --library none.so true
+claim "a library that is a directory is refused" \
+    refuses 125 "not a regular file" run --library directory true
+claim "an empty library name is refused" refuses 125 "cannot preload library ''" run --library= true
+claim "a library that is a text is refused" refuses 125 "not an ELF file" run --library plain true
+claim "a program is no library" refuses 125 "not a shared library" run --library "$cmd" true
+# odd CHARACTER NAME
+odd() {
+    mkdir "odd$1LIB" && cp "$lib" "odd$1LIB/libarenite.so"
+    refuses 125 "LD_PRELOAD cannot hold a path with a $2 in it" \
+        run --library "odd$1LIB/libarenite.so" true
+}
+claim "a library's path with a space is refused" odd ' ' space
+claim "a library's path with a colon is refused" odd : colon
+claim "a library's path with a dollar sign is refused" odd '$' 'dollar sign'
+mkdir -p moved/bin
+cp "$cmd" moved/bin/arenite
+cp "$lib" moved/bin/libarenite.so
+beside() {
+    (cmd=$work/moved/bin/arenite && maps moved/bin/libarenite.so run cat /proc/self/maps)
+}
+claim "the library is found beside the command" beside
+linked_command() {
+    ln -s ../moved/bin/arenite directory/link
+    (cmd=$work/directory/link && maps moved/bin/libarenite.so run cat /proc/self/maps)
+}
+claim "the library is found through a link to the command" linked_command
+
+# What ld.so makes of $LIB here.
+token=
+for candidate in "lib/$(uname -m)-linux-gnu" lib64 lib; do
+    mkdir -p "token/$candidate"
+    cp "$lib" "token/$candidate/libarenite.so"
+    cp "$cmd" "token/$candidate/arenite"
+    if [ -z "$(LD_PRELOAD=$work'/token/$LIB/libarenite.so' /bin/true 2>&1)" ]; then
+        token=$candidate
+        break
+    fi
+    rm -r token
+done
+in_lib_directory() {
+    cmd=$work/token/$token/arenite
+    prints_line "LD_PRELOAD='$work/token/\$LIB/libarenite.so'" run --print true &&
+        maps "token/$token/libarenite.so" run cat /proc/self/maps
+}
+elsewhere() {
+    mkdir -p token/other &&
+        mv "token/$token" token/other/lib_of_its_own &&
+        cmd=$work/token/other/lib_of_its_own/arenite &&
+        prints_line "LD_PRELOAD='$work/token/other/lib_of_its_own/libarenite.so'" run --print true
+    local result=$?
+    mv token/other/lib_of_its_own "token/$token"
+    return $result
+}
+if [ -n "$token" ]; then
+    claim "in a directory that \$LIB stands for, the name has \$LIB" eval '(in_lib_directory)'
+    claim "in another directory, the name is the path" eval '(elsewhere)'
+else
+    skip "in a directory that \$LIB stands for, the name has \$LIB" "\$LIB is unknown here"
+    skip "in another directory, the name is the path" "\$LIB is unknown here"
+fi
+
+# --- Programs that cannot be preloaded -----------------------------------------------------------
+
+static_line="cannot preload ./static: statically linked; link it with libarenite.a instead"
+if compiled static -static; then
+    claim "a static program is refused" refuses 125 "$static_line" run ./static
+    claim "--force runs it" exits 0 run --force ./static
+    claim "--print refuses it too" refuses 125 "$static_line" run --print ./static
+    printf '#!%s/static\n' "$work" >script
+    chmod +x script
+    claim "a script of a static interpreter is refused" \
+        refuses 125 "cannot preload ./script: its interpreter $work/static: statically" run ./script
+    printf '#!%s/script\n' "$work" >script2
+    printf '#! /usr/bin/env   static \n' >script3
+    printf '#!/usr/bin/env -S A=b static -x' >script4
+    chmod +x script?
+    claim "scripts are followed to the end" refuses 125 "its interpreter .*static" run ./script2
+    claim "env in a script is followed" \
+        with_path "$work:$PATH" refuses 125 "its interpreter .*static" run ./script3
+    claim "env -S in a script is followed" \
+        with_path "$work:$PATH" refuses 125 "its interpreter .*static" run ./script4
+else
+    skip "static programs" "no static libc"
+fi
+if compiled static-pie -static-pie; then
+    claim "a static PIE is refused" refuses 125 "statically linked" run ./static-pie
+else
+    skip "a static PIE is refused" "no static PIE here"
+fi
+
+# A 32-bit child. Some systems keep <asm> where only the 64-bit compiler looks.
+child32="a 32-bit program is refused"
+sibling="a 32-bit program with its own library in \$LIB runs"
+if [ "$(uname -m)" = x86_64 ] && compiled p32 -m32 && ./p32; then
+    claim "$child32" refuses 125 "cannot preload ./p32: it is 32-bit i386, and .* is 64-bit x86-64" \
+        run ./p32
+    claim "--force runs it, with the dynamic linker's complaint" exits 0 run --force ./p32
+    claim "a 64-bit program is no trouble for the command then" exits 0 run true
+    in_lib32() {
+        cmd=$work/token/$token/arenite
+        for directory in lib32 lib/i386-linux-gnu lib; do
+            mkdir -p "token/$directory" &&
+                $cc -m32 -shared -fPIC -o "token/$directory/libarenite.so" second.c || return
+        done
+        exits 0 run ./p32 && [ ! -s err ]
+    }
+    if [ -n "$token" ] && [ "$token" != lib ] && [ -e second.c ]; then
+        claim "$sibling" eval '(in_lib32)'
+    else
+        skip "$sibling" "\$LIB is unknown here"
+    fi
+else
+    skip "$child32" "no 32-bit compiler"
+    skip "$sibling" "no 32-bit compiler"
+fi
+if needs musl-gcc "a program linked with musl is refused"; then
+    musl() {
+        echo 'int main(void) { return 0; }' >nothing.c
+        musl-gcc -o musl nothing.c && refuses 125 "linked with musl" run ./musl
+    }
+    claim "a program linked with musl is refused" musl
+fi
+
+printf 'echo a text\n' >text
+printf '' >empty
+printf '#!' >bare
+printf '#!   \n' >blank
+printf '#!/nonexistent/shell\n' >orphan
+printf '#!%s/loop\n' "$work" >loop
+printf '#!/%0300d\n' 0 >endless
+chmod +x text empty bare blank orphan loop endless
+claim "a text without #! is refused" refuses 125 "neither an ELF program nor a script" run ./text
+claim "--force gives it to the shell" prints_line "a text" run --force ./text
+claim "an empty file is refused" refuses 125 "neither an ELF program nor a script" run ./empty
+claim "a #! without an interpreter is refused" refuses 125 "names no interpreter" run ./bare
+claim "a #! with blanks is refused" refuses 125 "names no interpreter" run ./blank
+claim "a missing interpreter is named" \
+    refuses 127 "cannot run './orphan': its interpreter /nonexistent/shell does not" run ./orphan
+claim "a script that is its own interpreter is refused" \
+    refuses 125 "from script to script" run ./loop
+claim "a #! line longer than the kernel reads is refused" refuses 125 "too long" run ./endless
+printf '#!/bin/sh -e\necho from "$1"\n' >good
+printf '#!/usr/bin/env -S sh -e\necho from "$1"\n' >good-env
+chmod +x good good-env
+claim "a script runs" prints_line "from here" run ./good here
+claim "a script of env -S runs" prints_line "from here" run ./good-env here
+
+# --- Damaged files -------------------------------------------------------------------------------
+
+# shorten BYTES: ./short is the first bytes of a program.
+shorten() {
+    head -c "$1" "$(command -v cat)" >short
+    chmod +x short
+}
+shortened() {
+    local bytes
+    for bytes in 4 5 15 16 17 51 52 63 64 65 119 120 200 400 700; do
+        shorten $bytes
+        refuses 125 "damaged ELF" run ./short || return
+    done
+}
+claim "a program that is cut short is refused" shortened
+# Whatever the bytes are, the command neither crashes nor takes long. The program does not run.
+scrambled() {
+    local i at
+    for i in {0..255}; do
+        shorten 2000
+        for at in $((i % 64)) $((64 + i * 7 % 700)); do
+            printf '%b' "\\x$(printf %02x $(((i * 37 + 255) % 256)))" |
+                dd of=short bs=1 seek=$at conv=notrunc 2>/dev/null
+        done
+        timeout 10 "$cmd" run --print ./short >out 2>err
+        status=$?
+        [ $status -eq 0 ] || [ $status -eq 125 ] || return
+    done
+}
+claim "scrambled programs are no trouble" scrambled
+shared_library() {
+    cp "$lib" program.so && chmod +x program.so
+    refuses 125 "a shared library, not a program" run ./program.so
+}
+claim "a shared library is refused" shared_library
+if echo 'int x;' | $cc -x c -c -o object - 2>/dev/null; then
+    chmod +x object
+    claim "an object file is refused" refuses 125 "not a program" run ./object
+else
+    skip "an object file is refused" "no C compiler"
+fi
+
+# --- Privileges ----------------------------------------------------------------------------------
+
+suid_line="set-uid; the dynamic linker ignores LD_PRELOAD then"
+# Places mounted nosuid do not count.
+nosuid() {
+    findmnt -no OPTIONS --target "$work" 2>/dev/null | grep -q nosuid ||
+        grep -q '^NoNewPrivs:.*1' /proc/self/status
+}
+if [ "$(id -u)" -ne 0 ] || nosuid || ! command -v setpriv >/dev/null; then
+    for name in "a set-uid program is refused" "a set-gid program is refused" \
+        "a program with file capabilities is refused"; do
+        skip "$name" "needs root, setpriv, and a place that is not nosuid"
+    done
+else
+    cp "$(command -v cat)" suid
+    cp suid sgid
+    cp suid own
+    cp suid capable
+    cp suid unreadable
+    chown 65534 suid && chmod 4755 suid
+    chgrp 65534 sgid && chmod 2755 sgid
+    chmod 4755 own
+    chmod 711 unreadable
+    claim "a set-uid program is refused" refuses 125 "cannot preload ./suid: $suid_line" run ./suid
+    claim "a set-gid program is refused" refuses 125 "cannot preload ./sgid: set-gid" run ./sgid
+    claim "--force runs a set-uid program" exits 0 run --force ./suid /dev/null
+    claim "a program that is set-uid to its caller runs" maps "$lib" run ./own /proc/self/maps
+    # wrapper NAME FLAG...: a command that runs arenite under setpriv.
+    wrapper() {
+        printf '#!/bin/sh\nexec setpriv %s "%s" "$@"\n' "${*:2}" "$work/moved/bin/arenite" >"$1"
+        chmod a+rx "$1"
+    }
+    chmod -R a+rX moved
+    wrapper nobody --reuid=65534 --regid=65534 --clear-groups
+    wrapper no-new --no-new-privs
+    unprivileged() {
+        (cmd=$work/nobody && "$@")
+    }
+    claim "a set-uid root program is refused to others" \
+        unprivileged refuses 125 "set-uid" run ./own
+    claim "a program that cannot be read runs" \
+        unprivileged exits 0 run ./unreadable /dev/null
+    capable="a program with file capabilities is refused"
+    if needs setcap "$capable"; then
+        if setcap cap_net_raw+ep capable 2>/dev/null; then
+            claim "$capable" unprivileged refuses 125 "with file capabilities" run ./capable
+            claim "but not to root" maps "$lib" run ./capable /proc/self/maps
+        else
+            skip "$capable" "no file capabilities here"
+        fi
+    fi
+    no_new() {
+        (cmd=$work/no-new && "$@")
+    }
+    claim "privileges that cannot be gained do not count" \
+        no_new maps moved/bin/libarenite.so run ./suid /proc/self/maps
+fi
+
+echo "1..$count"
+echo "# $((count - failed)) passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,1132 @@
+/* pool.pml - the ownership protocol of pools, for spin: src/pool.c, shard.c and heap.c with the same
+ * names, a few blocks, and threads that do anything a program may do, in any order, for ever.
+ *
+ * What is modelled. PLACES places for a pool (their slices), which are created, released and created
+ * anew as another class. Threads that allocate, free any block that is out (their own pools' or
+ * others', by way of the ring), flush, collect, and exit; an exited thread's heap gets a new thread.
+ * Blocks are linked through `next`, as in C. Memory is sequentially consistent here; why the weaker
+ * orders of the C code suffice is said where they stand.
+ *
+ * A step. Every load, store, exchange or compare-and-swap of a word that several threads touch
+ * (remote, owner, a shard's lock, its `first` without the lock, the arena's free slices) is a step
+ * of its own. What the protocol says is one thread's (`local`, `needed`, `carved`, `next`, `prev`,
+ * a block's link) is touched in steps between those, and each touch asserts the right to it:
+ * OWNS, OWNS_LINKS, `where`. As long as these hold, what happens within such a step is nobody
+ * else's business; where they do not, there is a data race.
+ *
+ * What is left out. fork; signal handlers; the orphan heap (a heap under a lock); the counter of
+ * quick refills: the countdown of a heap's current pool stands still at NEEDED_CURRENT. Choices of
+ * policy (which of several partial pools, room for one more, when the ring holds too much) are
+ * anybody's guess here: more is searched than can happen.
+ *
+ * Configured by -D (defaults below); a macro BREAK_... makes one mistake, which must be noticed.
+ */
+
+#ifndef THREADS
+#define THREADS 2
+#endif
+#ifndef PLACES /* 1..2 */
+#define PLACES 1
+#endif
+#ifndef CLASSES /* 1..2 */
+#define CLASSES 1
+#endif
+#ifndef CAPACITY /* blocks of a pool, 1..4 */
+#define CAPACITY 2
+#endif
+#ifndef THRESHOLD /* that many remote frees claim a detached pool */
+#define THRESHOLD 1
+#endif
+#ifndef CARVES /* blocks in a page of a pool */
+#define CARVES CAPACITY
+#endif
+#ifndef RING_SLOTS /* 1: two pools want the same slot; 2: they do not */
+#define RING_SLOTS PLACES
+#endif
+#ifndef COLLECTS /* 1: threads collect, which also reaps all shards; 0: an empty pool must be noticed
+                  * without that */
+#define COLLECTS 0
+#endif
+#ifndef MALLOCS /* of each thread in all; 0: no limit */
+#define MALLOCS 0
+#endif
+#ifndef ALLOCATORS /* threads that allocate: the others only free, what they are given */
+#define ALLOCATORS THREADS
+#endif
+
+/* ---- the remote word ---- */
+
+#define OWNED    0
+#define DETACHED 1
+#define SHARED   2
+
+#define WORD(state, count, first, out, class) \
+    ((state) | (count) << 2 | (first) << 5 | (out) << 8 | (class) << 11)
+#define STATE(word) ((word) & 3)
+#define COUNT(word) ((word) >> 2 & 7)
+#define FIRST(word) ((word) >> 5 & 7)
+#define OUT_OF(word) ((word) >> 8 & 7)
+#define CLASS_OF(word) ((word) >> 11 & 1)
+#define WITH_CHAIN(word, count, first) \
+    WORD(STATE(word), count, first, OUT_OF(word), CLASS_OF(word))
+#define NOTHING WORD(OWNED, 0, 0, 0, 0)
+
+#define me (_pid + 1) /* this thread, its heap */
+
+/* ---- memory. Pools and blocks count from 1: 0 is NULL ---- */
+
+#define NEEDED_CURRENT 99
+
+#define BLOCKS (PLACES * CAPACITY)
+#define BLOCK(pool, b) (((pool) - 1) * CAPACITY + (b) - 1)
+
+short remote[PLACES + 1];
+byte owner[PLACES + 1];     /* a heap, which is a thread: `me` */
+byte class_idx[PLACES + 1]; /* constant in a pool's life */
+byte local_list[PLACES + 1];     /* [owner] */
+byte needed[PLACES + 1];    /* [owner] */
+byte carved[PLACES + 1];    /* [owner] */
+byte next[PLACES + 1];      /* [owner, or the shard's lock]; of a detached pool: the hint */
+byte prev[PLACES + 1];      /* [owner, or the shard's lock] */
+byte link[BLOCKS];          /* a free block's `next`, within its pool */
+
+byte shard_first[CLASSES];
+byte shard_lock[CLASSES]; /* who holds it */
+
+/* ---- ghosts: what the C code does not keep, only to assert with ---- */
+
+/* Who has the owner's fields to itself: a thread, or one of these. */
+#define FREE_SLICES 0
+#define NOBODY      (THREADS + 1)
+byte holder[PLACES + 1];
+
+/* Where a block is. I1: it is in one place. */
+#define UNCARVED  0
+#define IN_LOCAL  1 /* in the pool's local list, or on the way there in its holder's hands */
+#define IN_LIST   2 /* in the list of the heap whose current pool it is of */
+#define IN_REMOTE 3 /* in the chain of the remote word */
+#define IN_RING   4 /* in the ring or in the hands of the thread that frees it */
+#define IN_USE    5 /* the program's */
+byte where[BLOCKS];
+
+byte alive = THREADS; /* threads that will not stop before all is freed */
+byte ended;
+
+#define OWNS(pool) assert(holder[pool] == me)
+#define OWNS_LINKS(pool)                                                            \
+    assert(holder[pool] == me || (holder[pool] == NOBODY && STATE(remote[pool]) == SHARED && \
+                                  shard_lock[class_idx[pool]] == me))
+/* The pool cannot go: `b`, a block of it, is in this thread's hands. */
+#define KEEPS_ALIVE(pool, b) \
+    assert(where[BLOCK(pool, b)] == IN_RING && holder[pool] != FREE_SLICES)
+
+#define IS(pool, b, place_) (where[((pool) - 1) * CAPACITY + (b)] == (place_))
+#if CAPACITY == 1
+#define HOW_MANY(pool, place_) IS(pool, 0, place_)
+#elif CAPACITY == 2
+#define HOW_MANY(pool, place_) (IS(pool, 0, place_) + IS(pool, 1, place_))
+#elif CAPACITY == 3
+#define HOW_MANY(pool, place_) (IS(pool, 0, place_) + IS(pool, 1, place_) + IS(pool, 2, place_))
+#else
+#define HOW_MANY(pool, place_) \
+    (IS(pool, 0, place_) + IS(pool, 1, place_) + IS(pool, 2, place_) + IS(pool, 3, place_))
+#endif
+/* As pool.h has it, of a pool that is no heap's current one. */
+#define NEEDED_IS_RIGHT(pool) assert(needed[pool] == carved[pool] - HOW_MANY(pool, IN_LOCAL))
+#define CHAIN_IS_COUNTED(pool) assert(COUNT(remote[pool]) == HOW_MANY(pool, IN_REMOTE))
+
+/* Scratch of a single step. */
+hidden byte i;
+hidden byte at;
+hidden byte found;
+
+/* `count` blocks from `first` on are all at `from` and come to `to`. */
+inline move_chain(pool, first, count, from, to)
+{
+    at = first;
+    i = count;
+    do
+    :: i > 0 ->
+        assert(at != 0 && where[BLOCK(pool, at)] == (from));
+        where[BLOCK(pool, at)] = to;
+        at = link[BLOCK(pool, at)];
+        i--
+    :: else -> break
+    od
+}
+
+/* A shard's list holds its shared pools, each once. */
+inline check_shard(class)
+{
+    at = shard_first[class];
+    found = 0;
+    do
+    :: at != 0 ->
+        assert(STATE(remote[at]) == SHARED && CLASS_OF(remote[at]) == (class));
+        assert(class_idx[at] == (class) && holder[at] == NOBODY);
+        assert(next[at] == 0 || prev[next[at]] == at);
+        found++;
+        assert(found <= PLACES);
+        at = next[at]
+    :: else -> break
+    od;
+    i = 1;
+    do
+    :: i <= PLACES ->
+        found = found - (STATE(remote[i]) == SHARED && CLASS_OF(remote[i]) == (class));
+        i++
+    :: else -> break
+    od;
+    assert(found == 0)
+}
+
+/* Everything was freed and every thread has gone: no pool is left, wherever it was. */
+inline check_end()
+{
+    i = 1;
+    do
+    :: i <= PLACES ->
+        assert(holder[i] == FREE_SLICES && remote[i] == NOTHING && owner[i] == 0);
+        i++
+    :: else -> break
+    od;
+    i = 0;
+    do
+    :: i < CLASSES -> assert(shard_first[i] == 0 && shard_lock[i] == 0); i++
+    :: else -> break
+    od
+}
+
+/* ---- pool.c ---- */
+
+inline pool_set_owner(pool, heap)
+{
+    d_step { OWNS(pool); owner[pool] = heap }
+}
+
+/* pool = 0: no memory. */
+inline pool_create(class, pool)
+{
+    d_step { /* arn__slices_take */
+        if
+        :: holder[1] == FREE_SLICES -> pool = 1
+#if PLACES > 1
+        :: holder[1] != FREE_SLICES && holder[2] == FREE_SLICES -> pool = 2
+#endif
+        :: else -> pool = 0
+        fi;
+        if
+        :: pool != 0 -> holder[pool] = me
+        :: else
+        fi
+    }
+    if
+    :: pool != 0 ->
+        remote[pool] = NOTHING;
+        d_step {
+            OWNS(pool);
+            assert(HOW_MANY(pool, UNCARVED) == CAPACITY);
+            local_list[pool] = 0;
+            needed[pool] = NEEDED_CURRENT;
+            carved[pool] = 0;
+            next[pool] = 0;
+            prev[pool] = 0;
+            class_idx[pool] = class;
+            owner[pool] = me
+        }
+    :: else
+    fi
+}
+
+/* Within a step. */
+inline pool_carve(pool)
+{
+    OWNS(pool);
+    found = (CAPACITY - carved[pool] < CARVES -> CAPACITY - carved[pool] : CARVES);
+    i = found;
+    do
+    :: i > 0 ->
+        at = carved[pool] + i;
+        assert(where[BLOCK(pool, at)] == UNCARVED);
+        where[BLOCK(pool, at)] = IN_LOCAL;
+        link[BLOCK(pool, at)] = local_list[pool];
+        local_list[pool] = at;
+        i--
+    :: else -> break
+    od;
+    carved[pool] = carved[pool] + found
+}
+
+/* count: the blocks that came. */
+inline pool_take_remote(pool, count)
+{
+    word = remote[pool];
+    if
+    :: word == NOTHING -> count = 0
+    :: else ->
+#ifndef BREAK_TAKE_REMOTE
+        d_step {
+            word = remote[pool];
+            assert(holder[pool] == me ||
+                   (STATE(word) == SHARED && shard_lock[class_idx[pool]] == me));
+            holder[pool] = me;
+            remote[pool] = NOTHING;
+            move_chain(pool, FIRST(word), COUNT(word), IN_REMOTE, IN_LOCAL);
+            CHAIN_IS_COUNTED(pool)
+        }
+#else /* a store: what came since the load is lost */
+        d_step {
+            holder[pool] = me;
+            remote[pool] = NOTHING;
+            move_chain(pool, FIRST(word), COUNT(word), IN_REMOTE, IN_LOCAL)
+        }
+#endif
+        d_step {
+            OWNS(pool);
+            count = COUNT(word);
+            if
+            :: count > 0 ->
+                at = FIRST(word);
+                i = 1;
+                do
+                :: i < count -> at = link[BLOCK(pool, at)]; i++
+                :: else -> break
+                od;
+                assert(where[BLOCK(pool, at)] == IN_LOCAL);
+                link[BLOCK(pool, at)] = local_list[pool];
+                local_list[pool] = FIRST(word)
+            :: else
+            fi
+        }
+    fi
+}
+
+/* pool->needed -= arn__pool_take_remote(pool) */
+inline pool_take_remote_counted(pool)
+{
+    pool_take_remote(pool, n);
+    d_step {
+        OWNS(pool);
+        needed[pool] = needed[pool] - n;
+        NEEDED_IS_RIGHT(pool)
+    }
+}
+
+inline pool_release(pool)
+{
+    d_step {
+        OWNS(pool);
+        assert(HOW_MANY(pool, IN_LOCAL) == carved[pool]); /* no block is out */
+        assert(HOW_MANY(pool, UNCARVED) == CAPACITY - carved[pool]);
+        owner[pool] = 0
+    }
+    d_step { /* arn__slices_put. The word stays: a late arn__shard_reap may still read it. */
+        OWNS(pool);
+        assert(remote[pool] == NOTHING);
+        holder[pool] = FREE_SLICES;
+        i = 1;
+        do
+        :: i <= CAPACITY ->
+            where[BLOCK(pool, i)] = UNCARVED;
+            link[BLOCK(pool, i)] = 0;
+            i++
+        :: else -> break
+        od;
+        local_list[pool] = 0;
+        needed[pool] = 0;
+        carved[pool] = 0;
+        next[pool] = 0;
+        prev[pool] = 0;
+        class_idx[pool] = 0
+    }
+}
+
+inline pool_detach(pool, filled_by)
+{
+#ifndef BREAK_DETACH_ORDER
+    d_step {
+        OWNS(pool);
+        owner[pool] = 0;
+        next[pool] = filled_by
+    }
+#endif
+    d_step {
+        ok = (remote[pool] == NOTHING);
+#ifdef BREAK_DETACH_CAS /* a store: what came since the last look is lost */
+        ok = 1;
+#endif
+        if
+        :: ok ->
+            OWNS(pool);
+            assert(local_list[pool] == 0 && HOW_MANY(pool, IN_LOCAL) == 0);
+            assert(HOW_MANY(pool, IN_LIST) == 0 && carved[pool] == CAPACITY);
+            remote[pool] = WORD(DETACHED, 0, 0, 0, 0);
+            holder[pool] = NOBODY
+        :: else
+        fi
+    }
+#ifdef BREAK_DETACH_ORDER /* the owner's fields are written when the pool is anybody's */
+    d_step {
+        OWNS(pool);
+        owner[pool] = 0;
+        next[pool] = filled_by
+    }
+#endif
+    if
+    :: ok
+    :: else ->
+        d_step {
+            OWNS(pool);
+            next[pool] = 0;
+            owner[pool] = filled_by
+        }
+    fi
+}
+
+/* The caller holds the shard's lock. ok = 0: all have come back, the pool is empty and OWNED. */
+inline pool_share(pool)
+{
+    word = remote[pool];
+    do
+#ifndef BREAK_SHARE /* without, whoever pushed the last block did not see a shared pool */
+    :: COUNT(word) == needed[pool] ->
+        pool_take_remote_counted(pool);
+        ok = 0;
+        break
+#endif
+    :: d_step {
+#ifndef BREAK_SHARE
+           COUNT(word) != needed[pool] &&
+#endif
+           remote[pool] == word ->
+           OWNS(pool);
+           assert(STATE(word) == OWNED);
+           NEEDED_IS_RIGHT(pool);
+           remote[pool] = WORD(SHARED, COUNT(word), FIRST(word), needed[pool], class_idx[pool]);
+           holder[pool] = NOBODY;
+           ok = 1
+       }
+       break
+    :: d_step {
+#ifndef BREAK_SHARE
+           COUNT(word) != needed[pool] &&
+#endif
+           remote[pool] != word ->
+           word = remote[pool]
+       }
+    od
+}
+
+#ifndef BREAK_REAP_CLASS
+#define IS_EMPTY_SHARED(word, class) \
+    (STATE(word) == SHARED && CLASS_OF(word) == (class) && COUNT(word) == OUT_OF(word))
+#else /* a pool of another class may have taken the place: its shard's lock is not held */
+#define IS_EMPTY_SHARED(word, class) (STATE(word) == SHARED && COUNT(word) == OUT_OF(word))
+#endif
+
+/* The caller holds the lock of the class's shard. */
+inline pool_unshare_empty(pool, class)
+{
+    ok = 0;
+    word = remote[pool];
+    do
+    :: d_step {
+           IS_EMPTY_SHARED(word, class) && remote[pool] == word ->
+           assert(holder[pool] == NOBODY);
+           holder[pool] = me;
+           remote[pool] = NOTHING;
+           move_chain(pool, FIRST(word), COUNT(word), IN_REMOTE, IN_LOCAL);
+           CHAIN_IS_COUNTED(pool);
+           ok = 1
+       }
+       break
+    :: d_step { IS_EMPTY_SHARED(word, class) && remote[pool] != word -> word = remote[pool] }
+    :: !IS_EMPTY_SHARED(word, class) -> break
+    od
+}
+
+#define DONE    0
+#define CLAIMED 1
+#define EMPTIED 2
+
+#ifdef BREAK_CLAIM_EXACT /* a longer chain steps over the threshold */
+#define REACHED(total) ((total) == THRESHOLD)
+#else
+#define REACHED(total) ((total) >= THRESHOLD)
+#endif
+
+/* Pushes a chain of n blocks. ok: DONE, CLAIMED or EMPTIED. */
+inline pool_push(pool, first, last, n)
+{
+    d_step {
+        KEEPS_ALIVE(pool, last);
+        word = remote[pool];
+        link[BLOCK(pool, last)] = FIRST(word)
+    }
+    do
+    :: d_step {
+           remote[pool] == word ->
+           assert(holder[pool] != FREE_SLICES);
+           total = COUNT(word) + n;
+           move_chain(pool, first, n, IN_RING, IN_REMOTE);
+           ok = DONE;
+           if
+           :: STATE(word) == DETACHED && REACHED(total) ->
+#ifndef BREAK_CLAIM
+               assert(holder[pool] == NOBODY);
+               holder[pool] = me;
+               remote[pool] = NOTHING;
+               move_chain(pool, first, total, IN_REMOTE, IN_LOCAL);
+#else /* the push and the claim are two steps */
+               remote[pool] = WITH_CHAIN(word, total, first);
+#endif
+               ok = CLAIMED
+           :: else ->
+               remote[pool] = WITH_CHAIN(word, total, first);
+               if
+               :: STATE(word) == SHARED && total == OUT_OF(word) -> ok = EMPTIED
+               :: else
+               fi
+           fi;
+           CHAIN_IS_COUNTED(pool)
+       }
+       break
+    :: d_step {
+           remote[pool] != word ->
+           word = remote[pool];
+           KEEPS_ALIVE(pool, last);
+           link[BLOCK(pool, last)] = FIRST(word)
+       }
+    od;
+    /* From here on the pool may be gone, unless it was claimed. */
+    if
+    :: ok == CLAIMED ->
+#ifdef BREAK_CLAIM
+        d_step {
+            word = remote[pool];
+            assert(holder[pool] == NOBODY || holder[pool] == me);
+            holder[pool] = me;
+            remote[pool] = NOTHING;
+            move_chain(pool, FIRST(word), COUNT(word), IN_REMOTE, IN_LOCAL);
+            total = COUNT(word)
+        }
+#endif
+        d_step {
+            OWNS(pool);
+            local_list[pool] = first;
+            needed[pool] = carved[pool] - total;
+            NEEDED_IS_RIGHT(pool)
+        }
+    :: else
+    fi
+}
+
+/* ---- shard.c ---- */
+
+inline lock(class)
+{
+    d_step { shard_lock[class] == 0 -> shard_lock[class] = me }
+}
+
+inline unlock(class)
+{
+    d_step {
+        assert(shard_lock[class] == me);
+        check_shard(class);
+        shard_lock[class] = 0
+    }
+}
+
+inline link_first(class, pool)
+{
+    d_step {
+        OWNS_LINKS(pool);
+        prev[pool] = 0;
+        next[pool] = shard_first[class];
+        if
+        :: next[pool] != 0 -> OWNS_LINKS(next[pool]); prev[next[pool]] = pool
+        :: else
+        fi;
+        assert(shard_lock[class] == me);
+        shard_first[class] = pool
+    }
+}
+
+/* Within a step. `first` is a shard's or a heap's list. */
+inline unlink(first, pool)
+{
+    OWNS_LINKS(pool);
+    if
+    :: prev[pool] != 0 -> OWNS_LINKS(prev[pool]); next[prev[pool]] = next[pool]
+    :: else -> assert(first == pool); first = next[pool]
+    fi;
+    if
+    :: next[pool] != 0 -> OWNS_LINKS(next[pool]); prev[next[pool]] = prev[pool]
+    :: else
+    fi;
+    next[pool] = 0;
+    prev[pool] = 0
+}
+
+inline unlink_pool(class, pool)
+{
+    d_step { assert(shard_lock[class] == me); unlink(shard_first[class], pool) }
+}
+
+/* The pool's class is in `class`. */
+inline shard_put(class, pool)
+{
+#ifndef BREAK_SHARED_OWNER /* a heap that still looks like the owner frees as if it were */
+    pool_set_owner(pool, 0);
+#endif
+    lock(class);
+    pool_share(pool);
+#ifdef BREAK_LINK_LATE /* shared, and in no list: a reaper may come between */
+    shard_lock[class] = 0;
+    lock(class);
+#endif
+    if
+    :: ok -> link_first(class, pool)
+    :: else
+    fi;
+    unlock(class);
+    if
+    :: ok
+    :: else -> pool_release(pool)
+    fi
+}
+
+/* pool = 0: none. */
+inline shard_take(class, pool)
+{
+    if
+    :: shard_first[class] == 0 -> pool = 0
+    :: else ->
+        lock(class);
+        pool = shard_first[class];
+        if
+        :: pool != 0 ->
+            unlink_pool(class, pool);
+            pool_take_remote_counted(pool)
+        :: else
+        fi;
+        unlock(class);
+        if
+        :: pool != 0 ->
+            d_step { /* no pool is full "after all": nothing forks here */
+                OWNS(pool);
+                assert(local_list[pool] != 0 || carved[pool] < CAPACITY)
+            }
+        :: else
+        fi
+    fi
+}
+
+inline shard_reap(class, pool)
+{
+#ifdef BREAK_REAP_LOCK /* the state is looked at without the lock */
+    pool_unshare_empty(pool, class);
+    lock(class);
+#else
+    lock(class);
+    pool_unshare_empty(pool, class);
+#endif
+    if
+    :: ok -> unlink_pool(class, pool)
+    :: else
+    fi;
+    unlock(class);
+    if
+    :: ok -> pool_release(pool)
+    :: else
+    fi
+}
+
+/* Uses `pool`. */
+inline shards_reap_all(pool)
+{
+    c = 0;
+    do
+    :: c < CLASSES ->
+        lock(c);
+        pool = shard_first[c];
+        ok = 0;
+        do
+        :: pool != 0 ->
+            pool_unshare_empty(pool, c);
+            if
+            :: ok -> break
+            :: else -> d_step { OWNS_LINKS(pool); pool = next[pool] }
+            fi
+        :: else -> break
+        od;
+        if
+        :: pool != 0 -> unlink_pool(c, pool)
+        :: else
+        fi;
+        unlock(c);
+        if
+        :: pool != 0 -> pool_release(pool) /* and once more */
+        :: else -> c++
+        fi
+    :: else -> break
+    od;
+    c = 0
+}
+
+/* ---- heap.c ---- */
+
+/* Within a step. */
+inline link_partial(class, pool)
+{
+    OWNS(pool);
+    assert(local_list[pool] != 0);
+    prev[pool] = 0;
+    next[pool] = partial[class];
+    if
+    :: next[pool] != 0 -> OWNS(next[pool]); prev[next[pool]] = pool
+    :: else
+    fi;
+    partial[class] = pool
+}
+
+/* A claimed pool. Whether there is room among the partial ones is anybody's guess. */
+inline adopt(class, pool)
+{
+    d_step {
+        OWNS(pool);
+        ok = (next[pool] == me);
+        next[pool] = 0;
+        prev[pool] = 0
+    }
+    if
+    :: needed[pool] == 0 -> pool_release(pool)
+    :: needed[pool] != 0 && ok ->
+        pool_set_owner(pool, me);
+        d_step { link_partial(class, pool) }
+    :: needed[pool] != 0 -> shard_put(class, pool)
+    fi
+}
+
+/* Pushes the chain of a slot, if there is one. Its class is read before the push. */
+inline flush_slot(slot)
+{
+    if
+    :: ring_count[slot] != 0 ->
+        d_step {
+            chain_pool = ring_pool[slot];
+            chain_first = ring_first[slot];
+            chain_last = ring_last[slot];
+            chain_count = ring_count[slot];
+            ring_pool[slot] = 0;
+            ring_first[slot] = 0;
+            ring_last[slot] = 0;
+            ring_count[slot] = 0;
+            KEEPS_ALIVE(chain_pool, chain_first);
+            chain_class = class_idx[chain_pool]
+        }
+        pool_push(chain_pool, chain_first, chain_last, chain_count);
+#ifdef BREAK_CLASS_LATE /* the pool may have gone with the push */
+        d_step {
+            assert(class_idx[chain_pool] == chain_class);
+            chain_class = class_idx[chain_pool]
+        }
+#endif
+        d_step { chain_first = 0; chain_last = 0; chain_count = 0; total = 0; word = 0 }
+        if
+        :: ok == CLAIMED -> adopt(chain_class, chain_pool)
+#ifndef BREAK_EMPTIED /* an empty pool stays in its shard */
+        :: ok == EMPTIED -> shard_reap(chain_class, chain_pool)
+#endif
+        :: else
+        fi;
+        d_step { chain_pool = 0; chain_class = 0; ok = 0; n = 0; word = 0 }
+    :: else
+    fi
+}
+
+inline heap_flush()
+{
+    flush_slot(0);
+#if RING_SLOTS > 1
+    flush_slot(1)
+#endif
+}
+
+inline heap_pool_emptied(class, pool)
+{
+    d_step { OWNS(pool); unlink(partial[class], pool) }
+    pool_release(pool)
+}
+
+/* Within a step. */
+inline take_local(class, pool)
+{
+    OWNS(pool);
+    assert(list[class] == 0);
+    list[class] = local_list[pool];
+    move_chain(pool, local_list[pool], HOW_MANY(pool, IN_LOCAL), IN_LOCAL, IN_LIST);
+    assert(at == 0);
+    local_list[pool] = 0;
+    needed[pool] = NEEDED_CURRENT
+}
+
+/* list[class] remains 0 if the pool is full. */
+inline refill_from(class, pool)
+{
+    if
+    :: local_list[pool] != 0 -> d_step { take_local(class, pool) }
+    :: else ->
+        pool_take_remote(pool, n);
+        if
+        :: n > 0 -> d_step { take_local(class, pool) }
+        :: n == 0 && carved[pool] < CAPACITY ->
+            d_step { pool_carve(pool); take_local(class, pool) }
+        :: else
+        fi
+    fi
+}
+
+/* Any of a heap's partial pools. */
+inline take_partial(class, pool)
+{
+    if
+    :: pool = partial[class]
+#if PLACES > 1
+    :: partial[class] != 0 && next[partial[class]] != 0 -> pool = next[partial[class]]
+#endif
+    fi;
+    if
+    :: pool != 0 -> d_step { OWNS(pool); unlink(partial[class], pool) }
+    :: else
+    fi
+}
+
+/* list[class] remains 0: no memory. */
+inline refill(class)
+{
+    p = current[class];
+    do
+    :: p != 0 ->
+        refill_from(class, p);
+        if
+        :: list[class] != 0 -> break
+        :: else
+        fi;
+        current[class] = 0;
+        pool_detach(p, me);
+        if
+        :: ok -> p = 0
+        :: else -> current[class] = p
+        fi
+    :: else -> break
+    od;
+    if
+    :: p != 0
+    :: else ->
+        take_partial(class, p);
+        if
+        :: p != 0
+        :: else ->
+            heap_flush();
+            shard_take(class, p);
+            if
+            :: p != 0 -> pool_set_owner(p, me)
+            :: else -> pool_create(class, p)
+            fi
+        fi;
+        if
+        :: p != 0 ->
+            current[class] = p;
+            refill_from(class, p);
+            assert(list[class] != 0)
+        :: else
+        fi
+    fi
+}
+
+/* The pool, or 0, in p. */
+inline retire_current(class)
+{
+    p = current[class];
+    if
+    :: p != 0 ->
+        d_step {
+            OWNS(p);
+            current[class] = 0;
+            do
+            :: list[class] != 0 ->
+                at = list[class];
+                assert(where[BLOCK(p, at)] == IN_LIST);
+                list[class] = link[BLOCK(p, at)];
+                where[BLOCK(p, at)] = IN_LOCAL;
+                link[BLOCK(p, at)] = local_list[p];
+                local_list[p] = at
+            :: else -> break
+            od;
+            needed[p] = carved[p];
+            at = local_list[p];
+            do
+            :: at != 0 -> needed[p] = needed[p] - 1; at = link[BLOCK(p, at)]
+            :: else -> break
+            od;
+            NEEDED_IS_RIGHT(p)
+        }
+        pool_take_remote_counted(p)
+    :: else
+    fi
+}
+
+inline give_up(class, pool)
+{
+    ok = 0;
+    do
+    :: local_list[pool] == 0 && carved[pool] == CAPACITY ->
+        pool_detach(pool, me);
+        if
+        :: ok -> break
+        :: else -> pool_take_remote_counted(pool)
+        fi
+    :: else -> break
+    od;
+    if
+    :: ok
+    :: !ok && needed[pool] == 0 -> pool_release(pool)
+    :: else -> shard_put(class, pool)
+    fi
+}
+
+inline collect_partial(class)
+{
+    p = partial[class];
+    do
+    :: p != 0 ->
+        q = next[p];
+        pool_take_remote_counted(p);
+        if
+        :: needed[p] == 0 -> heap_pool_emptied(class, p)
+        :: else
+        fi;
+        p = q
+    :: else -> break
+    od
+}
+
+inline heap_collect()
+{
+    heap_flush();
+    k = 0;
+    do
+    :: k < CLASSES ->
+        retire_current(k);
+        if
+        :: p != 0 && needed[p] == 0 -> pool_release(p)
+        :: p != 0 && needed[p] != 0 && local_list[p] != 0 -> d_step { link_partial(k, p) }
+        :: p != 0 && needed[p] != 0 && local_list[p] == 0 -> give_up(k, p)
+        :: else
+        fi;
+        collect_partial(k);
+        k++
+    :: else -> break
+    od;
+    k = 0;
+    shards_reap_all(p)
+}
+
+inline heap_abandon()
+{
+    heap_flush();
+    k = 0;
+    do
+    :: k < CLASSES ->
+        retire_current(k);
+        do
+        :: p != 0 ->
+            give_up(k, p);
+            p = 0
+        :: p == 0 && partial[k] != 0 ->
+            d_step {
+                p = partial[k];
+                OWNS(p);
+                unlink(partial[k], p)
+            }
+        :: else -> break
+        od;
+        k++
+    :: else -> break
+    od;
+    k = 0
+}
+
+/* ---- alloc.c ---- */
+
+inline malloc(class)
+{
+    if
+    :: list[class] != 0
+    :: else -> refill(class)
+    fi;
+    if
+    :: list[class] != 0 ->
+        d_step {
+            p = current[class];
+            OWNS(p);
+            at = list[class];
+            assert(where[BLOCK(p, at)] == IN_LIST); /* handed out once */
+            where[BLOCK(p, at)] = IN_USE;
+            list[class] = link[BLOCK(p, at)]
+        }
+    :: else
+    fi
+}
+
+/* Pool p, block b, which the program has given into this thread's hands; class in k. */
+inline free()
+{
+    if
+    :: ok -> /* it was the owner when it looked: nobody else can change that */
+        d_step {
+            OWNS(p);
+            k = class_idx[p];
+            where[BLOCK(p, b)] = IN_LOCAL;
+            link[BLOCK(p, b)] = local_list[p];
+            local_list[p] = b;
+            ok = 0;
+            if
+            :: current[k] != p ->
+                needed[p] = needed[p] - 1;
+                NEEDED_IS_RIGHT(p);
+                ok = (needed[p] == 0)
+            :: else -> assert(needed[p] == NEEDED_CURRENT)
+            fi
+        }
+        if
+        :: ok -> heap_pool_emptied(k, p)
+        :: else
+        fi
+    :: else ->
+#if PLACES > 1 && RING_SLOTS == 1
+        if
+        :: ring_pool[0] != p -> flush_slot(0)
+        :: else
+        fi;
+#endif
+        d_step {
+            KEEPS_ALIVE(p, b);
+            k = (p - 1) % RING_SLOTS;
+            assert(ring_pool[k] == 0 || ring_pool[k] == p);
+            if
+            :: ring_count[k] == 0 -> ring_pool[k] = p; ring_last[k] = b
+            :: else
+            fi;
+            link[BLOCK(p, b)] = ring_first[k];
+            ring_first[k] = b;
+            ring_count[k] = ring_count[k] + 1
+        }
+        if
+        :: ring_count[k] >= THRESHOLD -> flush_slot(k)
+        :: else
+        fi
+    fi
+}
+
+/* ---- the program ---- */
+
+#define GIVE(idx)                                                                        \
+    where[idx] == IN_USE ->                                                              \
+        where[idx] = IN_RING;                                                            \
+        p = (idx) / CAPACITY + 1;                                                        \
+        b = (idx) % CAPACITY + 1;                                                        \
+        ok = (owner[p] == me)
+
+inline nothing_in_hand()
+{
+    p = 0;
+    q = 0;
+    b = 0;
+    k = 0;
+    c = 0;
+    n = 0;
+    ok = 0;
+    word = 0;
+    total = 0
+}
+
+#define SOMETHING_IN_USE (HOW_MANY(1, IN_USE) + HOW_MANY(PLACES, IN_USE) > 0)
+
+active [THREADS] proctype thread()
+{
+    /* struct heap */
+    byte list[CLASSES], current[CLASSES], partial[CLASSES];
+    byte ring_pool[RING_SLOTS], ring_first[RING_SLOTS], ring_last[RING_SLOTS],
+        ring_count[RING_SLOTS];
+    /* variables of the functions above */
+    byte p, q, b, k, c, n, ok, total;
+    byte chain_pool, chain_first, chain_last, chain_count, chain_class;
+    short word;
+#if MALLOCS > 0
+    byte mallocs = MALLOCS;
+#endif
+
+    do
+    :: atomic {
+           _pid < ALLOCATORS
+#if MALLOCS > 0
+           && mallocs > 0 -> mallocs--
+#endif
+           -> skip
+       }
+       if
+       :: k = 0
+#if CLASSES > 1
+       :: k = 1
+#endif
+       fi;
+       malloc(k);
+       d_step { nothing_in_hand() }
+    :: atomic {
+           if /* any block, and who owns its pool is looked at */
+           :: GIVE(0)
+#if BLOCKS > 1
+           :: GIVE(1)
+#endif
+#if BLOCKS > 2
+           :: GIVE(2)
+#endif
+#if BLOCKS > 3
+           :: GIVE(3)
+#endif
+#if BLOCKS > 4
+           :: GIVE(4)
+#endif
+#if BLOCKS > 5
+           :: GIVE(5)
+#endif
+           fi
+       }
+       free();
+       d_step { nothing_in_hand() }
+    :: ring_count[0] != 0 -> /* it may hold too much at any time */
+       heap_flush();
+       d_step { nothing_in_hand() }
+#if COLLECTS
+    :: true ->
+       heap_collect();
+       d_step { nothing_in_hand() }
+#endif
+    :: d_step { alive > 1 || !SOMETHING_IN_USE -> alive-- }
+       heap_abandon();
+       d_step { nothing_in_hand() }
+       if
+       :: break
+       :: d_step { alive > 0 -> alive++ } /* a new thread with the same heap */
+       fi
+    od;
+    atomic {
+        ended++;
+        if
+        :: ended == THREADS -> check_end()
+        :: else
+        fi
+    }
+}
