@@ -18,6 +18,7 @@ fi
 unset LD_PRELOAD ARENITE_OPTIONS
 export LC_ALL=C
 cc=${CC:-cc}
+usual_path=/bin:/usr/bin # the caller's may hold directories that give "Permission denied"
 cmd=$(realpath "$ARENITE_CMD")
 lib=$(realpath -s "$ARENITE_LIB")
 work=$(mktemp -d)
@@ -102,6 +103,13 @@ maps() {
     exits 0 "$@" && grep -qF "$(realpath "$file")" out
 }
 
+# with_path PATH COMMAND...
+with_path() {
+    local path=$1
+    shift
+    (PATH=$path && "$@")
+}
+
 # compiled FILE FLAG...: makes a program that does nothing.
 compiled() {
     local file=$1
@@ -168,14 +176,15 @@ piped() {
 }
 claim "standard input is the program's" piped
 claim "a program that is not there gives 127" \
-    refuses 127 "cannot run 'no-such': No such file" run no-such
+    with_path "$usual_path" refuses 127 "cannot run 'no-such': No such file" run no-such
 claim "an empty name gives 127" refuses 127 "cannot run ''" run ""
 mkdir directory
 claim "a directory gives 126" refuses 126 "Is a directory" run ./directory
 claim "a path through a file gives 126" refuses 126 "Not a directory" run "$cmd/program"
 echo '#!/bin/sh' >plain
 claim "a file without x gives 126" refuses 126 "Permission denied" run ./plain
-claim "a control character does not break the line" refuses 127 "no\?such" run $'no\nsuch'
+claim "a control character does not break the line" \
+    with_path "$usual_path" refuses 127 "no\?such" run $'no\nsuch'
 
 # --- PATH ----------------------------------------------------------------------------------------
 
@@ -183,21 +192,17 @@ mkdir -p first second third/tool
 printf '#!/bin/sh\necho first\n' >first/tool
 printf '#!/bin/sh\necho second\n' >second/tool
 chmod +x second/tool
-with_path() {
-    local path=$1
-    shift
-    (PATH=$path && "$@")
-}
 claim "PATH is searched past files that cannot be executed" \
     with_path "$work/first:$work/third:$work/second:$PATH" prints_line second run tool
 claim "only such files in PATH give 126" \
-    with_path "$work/first:/bin:/usr/bin" refuses 126 "Permission denied" run tool
+    with_path "$work/first:$usual_path" refuses 126 "Permission denied" run tool
 cp second/tool tool
 claim "an empty entry of PATH is the current directory" \
     with_path "/nonexistent::$PATH" prints_line second run tool
 claim "an empty entry at the end of PATH counts" \
     with_path "$PATH:" prints_line second run tool
-claim "the current directory is not searched otherwise" refuses 127 "cannot run 'tool'" run tool
+claim "the current directory is not searched otherwise" \
+    with_path "$usual_path" refuses 127 "cannot run 'tool'" run tool
 without_path() {
     env -u PATH "$cmd" run true >out 2>err
     status=$?
@@ -315,7 +320,17 @@ elsewhere() {
     mv token/other/lib_of_its_own "token/$token"
     return $result
 }
+other_linker() {
+    cmd=$work/token/$token/arenite
+    prints_line "LD_PRELOAD='$work/token/$token/libarenite.so'" run --print ./linked
+}
 if [ -n "$token" ]; then
+    linker=$(LC_ALL=C grep -aom1 '/lib[^[:cntrl:]]*/ld-linux[^[:cntrl:]]*' "$cmd")
+    if cp "$linker" linker && compiled linked "-Wl,--dynamic-linker=$work/linker"; then
+        claim "a program with a dynamic linker of its own gets the path" eval '(other_linker)'
+    else
+        skip "a program with a dynamic linker of its own gets the path" "no C compiler"
+    fi
     claim "in a directory that \$LIB stands for, the name has \$LIB" eval '(in_lib_directory)'
     claim "in another directory, the name is the path" eval '(elsewhere)'
 else

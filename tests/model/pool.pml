@@ -113,6 +113,8 @@ byte alive = THREADS; /* threads that will not stop before all is freed */
 byte ended;
 
 #define OWNS(pool) assert(holder[pool] == me)
+/* The holder's look at a field, as a guard. */
+#define LOOKS(pool, condition) d_step { (condition) -> OWNS(pool) }
 #define OWNS_LINKS(pool)                                                            \
     assert(holder[pool] == me || (holder[pool] == NOBODY && STATE(remote[pool]) == SHARED && \
                                   shard_lock[class_idx[pool]] == me))
@@ -389,7 +391,7 @@ inline pool_share(pool)
     word = remote[pool];
     do
 #ifndef BREAK_SHARE /* without, whoever pushed the last block did not see a shared pool */
-    :: COUNT(word) == needed[pool] ->
+    :: LOOKS(pool, COUNT(word) == needed[pool]) ->
         pool_take_remote_counted(pool);
         ok = 0;
         break
@@ -700,11 +702,11 @@ inline adopt(class, pool)
         prev[pool] = 0
     }
     if
-    :: needed[pool] == 0 -> pool_release(pool)
-    :: needed[pool] != 0 && ok ->
+    :: LOOKS(pool, needed[pool] == 0) -> pool_release(pool)
+    :: LOOKS(pool, needed[pool] != 0 && ok) ->
         pool_set_owner(pool, me);
         d_step { link_partial(class, pool) }
-    :: needed[pool] != 0 -> shard_put(class, pool)
+    :: LOOKS(pool, needed[pool] != 0) -> shard_put(class, pool)
     fi
 }
 
@@ -782,7 +784,7 @@ inline refill_from(class, pool)
         :: n > 0 -> d_step { take_local(class, pool) }
         :: n == 0 && carved[pool] < CAPACITY ->
             d_step { pool_carve(pool); take_local(class, pool) }
-        :: else
+        :: LOOKS(pool, n == 0 && carved[pool] == CAPACITY)
         fi
     fi
 }
@@ -881,18 +883,18 @@ inline give_up(class, pool)
 {
     ok = 0;
     do
-    :: local_list[pool] == 0 && carved[pool] == CAPACITY ->
+    :: LOOKS(pool, local_list[pool] == 0 && carved[pool] == CAPACITY) ->
         pool_detach(pool, me);
         if
         :: ok -> break
         :: else -> pool_take_remote_counted(pool)
         fi
-    :: else -> break
+    :: LOOKS(pool, local_list[pool] != 0 || carved[pool] < CAPACITY) -> break
     od;
     if
     :: ok
     :: !ok && needed[pool] == 0 -> pool_release(pool)
-    :: else -> shard_put(class, pool)
+    :: !ok && needed[pool] != 0 -> shard_put(class, pool)
     fi
 }
 
@@ -901,7 +903,7 @@ inline collect_partial(class)
     p = partial[class];
     do
     :: p != 0 ->
-        q = next[p];
+        d_step { OWNS(p); q = next[p] }
         pool_take_remote_counted(p);
         if
         :: needed[p] == 0 -> heap_pool_emptied(class, p)
