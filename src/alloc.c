@@ -51,6 +51,7 @@ static void *alloc_large(struct heap *heap, size_t bytes, size_t alignment, bool
 static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool zeroed)
 {
     void *block = NULL;
+    bytes += bytes == 0; /* a request of nothing is a block, too */
     if (bytes <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX - bytes) {
         struct heap *heap = arn__thread_enter();
         if (heap == NULL)

@@ -21,9 +21,9 @@
 
 static const char file_name[] = "libarenite.so";
 
-/* --- $LIB -------------------------------------------------------------------------------------- */
+/* --- $LIB ------------------------------------------------------------------------------------- */
 
-/* Asks the dynamic linker what it makes of $LIB: loads a library of libc's by such a name, and looks
+/* Asks the dynamic linker what it makes of $LIB: loads a library of libc by such a name, and looks
  * at the name it has then. NULL: no answer. */
 static char *lib_token(void)
 {
@@ -113,7 +113,7 @@ char *library_preload(const struct library *library, const struct program *progr
     return token ? text("%s/$LIB/%s", library->prefix, file_name) : text("%s", library->path);
 }
 
-/* --- The file ---------------------------------------------------------------------------------- */
+/* --- The file --------------------------------------------------------------------------------- */
 
 /* Makes the directory's part absolute, and leaves the file's name: a link's target may change.
  * NULL and errno. */
@@ -176,7 +176,7 @@ bool library_open(const char *path, struct library *library)
     return true;
 }
 
-/* --- Our own ----------------------------------------------------------------------------------- */
+/* --- Our own ---------------------------------------------------------------------------------- */
 
 /* The directory of this command's file, or NULL without /proc. */
 static char *command_directory(void)

@@ -19,7 +19,7 @@ enum { SCRIPT_LINE_BYTES = 256, SCRIPT_DEPTH = 5 };
 
 static const char blanks[] = " \t";
 
-/* --- Finding it -------------------------------------------------------------------------------- */
+/* --- Finding it ------------------------------------------------------------------------------- */
 
 /* 0, or the errno that execve would give. */
 static int executable(const char *path)
@@ -60,7 +60,7 @@ int program_find(const char *name, char **path)
     }
 }
 
-/* --- Scripts ----------------------------------------------------------------------------------- */
+/* --- Scripts ---------------------------------------------------------------------------------- */
 
 /* The program that "env ARGUMENT" runs, or NULL if that is not plain to see. The kernel passes all
  * that follows the interpreter as one argument; env takes it apart only after -S. */
@@ -114,7 +114,7 @@ static char *follow_script(const char *line, bool cut, char **next)
     return NULL;
 }
 
-/* --- What is in the way ------------------------------------------------------------------------ */
+/* --- What is in the way ----------------------------------------------------------------------- */
 
 /* Whether the kernel will raise privileges, which makes the dynamic linker ignore LD_PRELOAD. The
  * bits alone do not: root gains nothing from a set-uid root program. */

@@ -53,7 +53,7 @@ static const char help[] =
     "Exit status: that of PROGRAM; 127 if it is not found, 126 if it cannot be executed, 125 if\n"
     "arenite does not run it.\n";
 
-/* --- The command line -------------------------------------------------------------------------- */
+/* --- The command line ------------------------------------------------------------------------- */
 
 static char *joined(const char *first, char separator, const char *second)
 {
@@ -114,7 +114,7 @@ static int parse(int argc, char **argv, struct request *request)
     }
 }
 
-/* --- The environment --------------------------------------------------------------------------- */
+/* --- The environment -------------------------------------------------------------------------- */
 
 /* What is preloaded already stays, after arenite: of two mallocs the first one counts. */
 static char *preload_value(const char *item)
@@ -159,7 +159,7 @@ static int print_settings(const char *preload, const char *options)
     return printed(0);
 }
 
-/* --- The program ------------------------------------------------------------------------------- */
+/* --- The program ------------------------------------------------------------------------------ */
 
 static int cannot_run(const char *name, const struct program *program, int error)
 {

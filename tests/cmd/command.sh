@@ -367,11 +367,11 @@ else
     skip "a static PIE is refused" "no static PIE here"
 fi
 
-# A 32-bit child. Some systems keep <asm> where only the 64-bit compiler looks.
+# A 32-bit program, and one with a library of its own.
 child32="a 32-bit program is refused"
 sibling="a 32-bit program with its own library in \$LIB runs"
 if [ "$(uname -m)" = x86_64 ] && compiled p32 -m32 && ./p32; then
-    claim "$child32" refuses 125 "cannot preload ./p32: it is 32-bit i386, and .* is 64-bit x86-64" \
+    claim "$child32" refuses 125 "cannot preload ./p32: it is 32-bit i386, and .* 64-bit x86-64" \
         run ./p32
     claim "--force runs it, with the dynamic linker's complaint" exits 0 run --force ./p32
     claim "a 64-bit program is no trouble for the command then" exits 0 run true
@@ -442,11 +442,11 @@ claim "a program that is cut short is refused" shortened
 # Whatever the bytes are, the command neither crashes nor takes long. The program does not run.
 scrambled() {
     local i at
-    for i in {0..255}; do
+    for i in {0..63}; do
         shorten 2000
-        for at in $((i % 64)) $((64 + i * 7 % 700)); do
+        for at in $i $((64 + i * 11 % 700)); do
             printf '%b' "\\x$(printf %02x $(((i * 37 + 255) % 256)))" |
-                dd of=short bs=1 seek=$at conv=notrunc 2>/dev/null
+                dd of=short bs=1 seek="$at" conv=notrunc 2>/dev/null
         done
         timeout 10 "$cmd" run --print ./short >out 2>err
         status=$?
