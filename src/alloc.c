@@ -54,11 +54,13 @@ static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool
     bytes += bytes == 0; /* a request of nothing is a block, too */
     if (bytes <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX - bytes) {
         struct heap *heap = arn__thread_enter();
-        if (heap == NULL)
-            return arn__large_map(bytes, alignment); /* in a signal handler: no locks */
-        block = class_idx != NO_CLASS ? alloc_pooled(heap, class_idx, zeroed)
-                                      : alloc_large(heap, bytes, alignment, zeroed);
-        arn__thread_leave(heap);
+        if (heap == NULL) {
+            block = arn__large_map(bytes, alignment); /* in a signal handler: no locks */
+        } else {
+            block = class_idx != NO_CLASS ? alloc_pooled(heap, class_idx, zeroed)
+                                          : alloc_large(heap, bytes, alignment, zeroed);
+            arn__thread_leave(heap);
+        }
     }
     if (block == NULL)
         errno = ENOMEM;
@@ -241,8 +243,12 @@ size_t arn__usable(void *block, const char *function)
     return usable(block);
 }
 
+/* To a block of its own, which the caller has tried to get; without one, a block that shrinks stays
+ * where it is. */
 static void *move(void *block, size_t old_bytes, size_t bytes, void *target, const char *function)
 {
+    if (target == NULL && bytes <= old_bytes)
+        return block;
     if (target == NULL) {
         errno = ENOMEM;
         return NULL;
@@ -252,19 +258,27 @@ static void *move(void *block, size_t old_bytes, size_t bytes, void *target, con
     return target;
 }
 
+static void *move_to_new(void *block, size_t old_bytes, size_t bytes, const char *function)
+{
+    int saved = errno;
+    void *target = arn__malloc(bytes);
+    if (bytes <= old_bytes)
+        errno = saved;
+    return move(block, old_bytes, bytes, target, function);
+}
+
 static void *resize_large(void *block, size_t old_bytes, size_t bytes, const char *function)
 {
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
         return move(block, old_bytes, bytes, arn__large_map(bytes, 1), function);
     void *resized = arn__large_resize(block, bytes);
-    void *target = resized != NULL || bytes < old_bytes ? NULL : arn__large_alloc_growing(bytes);
+    void *target = resized == NULL && bytes > old_bytes ? arn__large_alloc_growing(bytes) : NULL;
     arn__thread_leave(heap);
-    if (resized != NULL || (bytes < old_bytes && bytes > old_bytes / 2))
-        return resized != NULL ? resized : block;
-    if (target == NULL)
-        target = arn__malloc(bytes);
-    return move(block, old_bytes, bytes, target, function);
+    if (resized != NULL)
+        return resized;
+    return target != NULL ? move(block, old_bytes, bytes, target, function)
+                          : move_to_new(block, old_bytes, bytes, function);
 }
 
 /* Would a block of `old_bytes` serve `bytes` about as well as a new one? */
@@ -297,7 +311,7 @@ void *arn__realloc(void *block, size_t bytes, const char *function)
         return block;
     if (!pooled && bytes > POOLED_BYTES)
         return resize_large(block, old_bytes, bytes, function);
-    return move(block, old_bytes, bytes, arn__malloc(bytes), function);
+    return move_to_new(block, old_bytes, bytes, function);
 }
 
 bool arn__trim(size_t keep_bytes)

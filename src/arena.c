@@ -121,15 +121,20 @@ static void hold(struct arena *arena, unsigned mask)
     ARN__ASSERT((arena->free & mask) == mask, "slices taken are free");
     subtract(&arn__arena_totals.dirty_bytes, (size_t)count(mask & arena->dirty) * SLICE_BYTES);
     add(&arn__arena_totals.live_bytes, (size_t)count(mask) * SLICE_BYTES);
-    if (arena->purged_ms != 0 && (mask & ~arena->dirty) != 0) {
-        if (arn__os_now_ms() - arena->purged_ms < REUSED_SOON_MS)
-            add(&arn__arena_totals.reused_bytes, (size_t)count(mask & ~arena->dirty) * SLICE_BYTES);
-        else
-            arena->purged_ms = 0;
-    }
     arena->free = (uint16_t)(arena->free & ~mask);
     if ((arena->free & arena->dirty) == 0)
         leave_dirty(arena);
+}
+
+/* Before slices are held for a request: were some of them purged a moment ago? */
+static void note_reuse(struct arena *arena, unsigned mask)
+{
+    if (arena->purged_ms == 0 || (mask & ~arena->dirty) == 0)
+        return;
+    if (arn__os_now_ms() - arena->purged_ms < REUSED_SOON_MS)
+        add(&arn__arena_totals.reused_bytes, (size_t)count(mask & ~arena->dirty) * SLICE_BYTES);
+    else
+        arena->purged_ms = 0;
 }
 
 static void unhold(struct arena *arena, unsigned mask, unsigned touched)
@@ -204,7 +209,8 @@ static struct arena *take_free_arena(void)
     unsigned looked_at = 0;
     for (struct arena *arena = dirty_last; arena != NULL && looked_at < LOOKED_AT;
          arena = arena->dirty_prev, looked_at++) {
-        if (arena->state == ARENA_FREE && arn__region_take_at(arena->base, 1, live()))
+        if (arena->state == ARENA_FREE &&
+            arn__region_take_at(arena->region, arena->base, 1, live()))
             return arena;
     }
     char *base = arn__region_take(1, 1, live());
@@ -222,6 +228,7 @@ char *arn__slices_take(unsigned slices, bool aligned)
         first = choose(arena, slices, aligned);
     }
     if (arena != NULL) {
+        note_reuse(arena, mask_of(first, slices));
         hold(arena, mask_of(first, slices));
         enter_bucket(arena);
         base = arena->base + first * SLICE_BYTES;
@@ -240,6 +247,7 @@ bool arn__slices_take_at(char *base, unsigned slices)
     unsigned mask = mask_of(first, slices);
     bool available = (arena->free & mask) == mask;
     if (available) {
+        note_reuse(arena, mask);
         hold(arena, mask);
         enter_bucket(arena);
     }
@@ -285,12 +293,19 @@ static void unhold_span(char *base, size_t arenas, size_t touched_bytes)
     arn__region_put(base, arenas);
 }
 
+static void hold_span_for_request(char *base, size_t arenas)
+{
+    for (size_t i = 0; i < arenas; i++)
+        note_reuse(arn__arena(base + i * ARENA_BYTES), ALL_SLICES);
+    hold_span(base, arenas);
+}
+
 char *arn__span_take(size_t arenas, size_t alignment_arenas)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
     char *base = arn__region_take(arenas, alignment_arenas, live());
     if (base != NULL)
-        hold_span(base, arenas);
+        hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     return base;
 }
@@ -298,9 +313,10 @@ char *arn__span_take(size_t arenas, size_t alignment_arenas)
 bool arn__span_take_at(char *base, size_t arenas)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    bool available = arn__region_take_at(base, arenas, live());
+    struct region *region = arn__arena(base - ARENA_BYTES)->region; /* the next may adjoin */
+    bool available = arn__region_take_at(region, base, arenas, live());
     if (available)
-        hold_span(base, arenas);
+        hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     return available;
 }
@@ -370,7 +386,7 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
             (!arn__has_gib(next) || arn__arena(next)->state != ARENA_FREE ||
              !arn__arena(next)->listed_dirty || arn__arena(next)->region != arena->region))
             break;
-        if (!arn__region_take_at(next, 1, live()))
+        if (!arn__region_take_at(arena->region, next, 1, live()))
             break;
         hold_span(next, 1);
         range->slices += ARENA_SLICES;

@@ -13,10 +13,13 @@ static _Atomic uintptr_t *entry(uintptr_t address)
     return &arn__directory.root[(address >> GIB_SHIFT) & (ROOT_ENTRIES - 1)];
 }
 
-void arn__directory_enter(const void *pointer, struct gib *table)
+bool arn__directory_enter(const void *pointer, struct gib *table)
 {
+    uintptr_t none = 0;
     /* release: pairs with whatever hands a pointer of this GiB to another thread. */
-    atomic_store_explicit(entry((uintptr_t)pointer), distance(table), memory_order_release);
+    return atomic_compare_exchange_strong_explicit(entry((uintptr_t)pointer), &none,
+                                                   distance(table), memory_order_release,
+                                                   memory_order_relaxed);
 }
 
 bool arn__directory_cover(const void *start, size_t bytes)
@@ -30,11 +33,8 @@ bool arn__directory_cover(const void *start, size_t bytes)
         struct gib *table = arn__os_map_aligned(sizeof *table, sizeof(struct descriptor));
         if (table == NULL)
             return false;
-        uintptr_t none = 0;
-        /* release: as in arn__directory_enter. Another thread may have been faster. */
-        if (!atomic_compare_exchange_strong_explicit(slot, &none, distance(table),
-                                                     memory_order_release, memory_order_relaxed))
-            arn__os_unmap(table, sizeof *table);
+        if (!arn__directory_enter((void *)(gib << GIB_SHIFT), table))
+            arn__os_unmap(table, sizeof *table); /* another thread was faster */
     }
     return true;
 }

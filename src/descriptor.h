@@ -175,7 +175,7 @@ static inline bool arn__has_flag(const struct descriptor *d, unsigned flag)
 /* Tables for every GiB that the range touches. Lock-free: may run in a signal handler. */
 bool arn__directory_cover(const void *start, size_t bytes);
 
-/* Enters a table that lies in zeroed memory of the caller's; for the first GiB. */
-void arn__directory_enter(const void *pointer, struct gib *table);
+/* Enters a table that lies in zeroed memory of the caller's; false: there is one already. */
+bool arn__directory_enter(const void *pointer, struct gib *table);
 
 #endif

@@ -230,8 +230,10 @@ static void lengthen(struct heap *heap, unsigned class_idx)
 
 void *arn__heap_refill(struct heap *heap, unsigned class_idx)
 {
+    if (heap->list[class_idx] != NULL)
+        return arn__heap_pop(heap, class_idx);
     bool often = heap->quick_refills[class_idx] != QUICK_REFILLS;
-    if (heap->list[class_idx] == NULL && !refill(heap, class_idx))
+    if (!refill(heap, class_idx))
         return NULL;
     if (often && !heap->fresh[class_idx])
         lengthen(heap, class_idx);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "catch.h"
 #include "diag.h"
 #include "options.h"
 #include "stats.h"
@@ -109,14 +110,11 @@ EXPORT void cfree(void *block)
 
 void *__libc_malloc(size_t bytes) ALIAS(malloc);
 void __libc_free(void *block) ALIAS(free);
-void __libc_cfree(void *block) ALIAS(cfree);
 void *__libc_calloc(size_t count, size_t bytes) ALIAS(calloc);
 void *__libc_realloc(void *block, size_t bytes) ALIAS(realloc);
-void *__libc_reallocarray(void *block, size_t count, size_t bytes) ALIAS(reallocarray);
 void *__libc_memalign(size_t alignment, size_t bytes) ALIAS(memalign);
 void *__libc_valloc(size_t bytes) ALIAS(valloc);
 void *__libc_pvalloc(size_t bytes) ALIAS(pvalloc);
-int __posix_memalign(void **block, size_t alignment, size_t bytes) ALIAS(posix_memalign);
 
 /* ---- glibc's control functions ---- */
 
@@ -157,24 +155,32 @@ EXPORT struct mallinfo mallinfo(void)
     };
 }
 
-/* What there is an equivalent of: 1. The rest: 0, and nothing is changed. */
+static size_t clamp(int value, size_t least, size_t most)
+{
+    return value < 0 || (size_t)value > most ? most : (size_t)value < least ? least : (size_t)value;
+}
+
+/* 1: done, as near as the bounds of the option allow, or there is nothing here that it could limit.
+ * 0: it asks for what is not there. */
 EXPORT int mallopt(int parameter, int value)
 {
     switch (parameter) {
-    case M_TRIM_THRESHOLD:
-        if (value < 0)
-            return 0;
-        arn__options.purge_budget_bytes = (size_t)value;
+    case M_TRIM_THRESHOLD: /* glibc: -1 is never */
+        arn__options.purge_budget_bytes = clamp(value, 0, SIZE_MAX / 4);
         return 1;
     case M_MMAP_THRESHOLD:
-        if (value < 1 << 20)
-            return 0; /* runs and spans are cheaper below that */
-        arn__options.map_threshold_bytes = (size_t)value;
+        arn__options.map_threshold_bytes = clamp(value, (size_t)1 << 20, (size_t)1 << 30);
         return 1;
     case M_CHECK_ACTION:
         arn__options.misuse = value & 2 ? MISUSE_ABORT : MISUSE_IGNORE;
         return 1;
-    default:
+    case M_ARENA_MAX:
+    case M_ARENA_TEST:
+    case M_MMAP_MAX:
+    case M_MXFAST:
+    case M_TOP_PAD:
+        return 1;
+    default: /* M_PERTURB, and what nobody knows */
         return 0;
     }
 }
@@ -231,7 +237,16 @@ EXPORT int malloc_info(int options, FILE *stream)
 /* ---- C++: operator new and delete ----
  *
  * Mangled by hand (Itanium C++ ABI: std::size_t is `m` on LP64), so that no C++ library is needed.
- * What only a C++ program has is looked up weakly: the new handler, and the throw of bad_alloc. */
+ * What only a C++ program has is looked up weakly: the new handler, and the throw of bad_alloc.
+ *
+ * A program may replace any of them. [new.delete]: the array, sized and nothrow forms call the plain
+ * ones; so these do, through their public names, and all are weak, so that the program's own win in
+ * a static link, too. */
+
+#define OPERATOR(result, name, mangled, ...)                                \
+    EXPORT __attribute__((weak)) result name(__VA_ARGS__) __asm__(mangled); \
+    result name(__VA_ARGS__)
+#define UNUSED __attribute__((unused))
 
 typedef void (*new_handler)(void);
 
@@ -259,20 +274,24 @@ static void *try_new(size_t bytes, size_t alignment)
     return alignment == 0 ? arn__malloc(bytes) : arn__aligned(alignment, bytes);
 }
 
+static new_handler handler_now(void)
+{
+    return cxx_get_new_handler != NULL ? cxx_get_new_handler() : NULL;
+}
+
 /* [new.delete.single]: try, call the new handler, try again; without one, throw. */
 static __attribute__((noinline)) void *new_slow(size_t bytes, size_t alignment)
 {
-    for (;;) {
-        new_handler handler = cxx_get_new_handler != NULL ? cxx_get_new_handler() : NULL;
-        if (handler == NULL) {
+    void *block;
+    do {
+        new_handler handler = handler_now();
+        if (handler == NULL)
             throw_bad_alloc();
-            return NULL;
-        }
-        handler();
-        void *block = try_new(bytes, alignment);
-        if (block != NULL)
-            return block;
-    }
+        else
+            handler();
+        block = try_new(bytes, alignment);
+    } while (block == NULL);
+    return block;
 }
 
 static inline void *new_or_throw(size_t bytes, size_t alignment)
@@ -281,140 +300,152 @@ static inline void *new_or_throw(size_t bytes, size_t alignment)
     return __builtin_expect(block != NULL, true) ? block : new_slow(bytes, alignment);
 }
 
-/* The nothrow forms call the handler too; whether it throws cannot be caught from C, so without a
- * handler that is the end of it, and a handler that throws does so through here. */
-static inline void *new_nothrow(size_t bytes, size_t alignment)
+OPERATOR(void *, cxx_new, "_Znwm", size_t bytes)
 {
+    return new_or_throw(bytes, 0);
+}
+
+OPERATOR(void *, cxx_new_aligned, "_ZnwmSt11align_val_t", size_t bytes, size_t alignment)
+{
+    return new_or_throw(bytes, alignment);
+}
+
+OPERATOR(void *, cxx_new_array, "_Znam", size_t bytes)
+{
+    return cxx_new(bytes);
+}
+
+OPERATOR(void *, cxx_new_array_aligned, "_ZnamSt11align_val_t", size_t bytes, size_t alignment)
+{
+    return cxx_new_aligned(bytes, alignment);
+}
+
+/* What a nothrow form asks for, and gets. */
+struct request {
+    size_t bytes, alignment; /* alignment 0: that of malloc */
+    void *block;
+};
+
+static void call_new(void *argument)
+{
+    struct request *request = argument;
+    request->block = request->alignment == 0 ? cxx_new(request->bytes)
+                                             : cxx_new_aligned(request->bytes, request->alignment);
+}
+
+static void call_handler(void *argument)
+{
+    (*(new_handler *)argument)();
+}
+
+/* These are the program's, or ours: the names resolve to the one that is in force. */
+static void *own_new(size_t bytes) __attribute__((alias("_Znwm")));
+static void *own_new_aligned(size_t bytes, size_t alignment)
+    __attribute__((alias("_ZnwmSt11align_val_t")));
+
+/* As the throwing form, with NULL for an exception: the program's, if it has one; else ours, without
+ * the throw and the catch of what nobody sees. */
+static void *new_nothrow(size_t bytes, size_t alignment)
+{
+    if (alignment == 0 ? cxx_new != own_new : cxx_new_aligned != own_new_aligned) {
+        struct request request = {bytes, alignment, NULL};
+        return arn__returns(call_new, &request) ? request.block : NULL;
+    }
     void *block = try_new(bytes, alignment);
     while (__builtin_expect(block == NULL, false)) {
-        new_handler handler = cxx_get_new_handler != NULL ? cxx_get_new_handler() : NULL;
-        if (handler == NULL)
+        new_handler handler = handler_now();
+        if (handler == NULL || !arn__returns(call_handler, &handler))
             return NULL;
-        handler();
         block = try_new(bytes, alignment);
     }
     return block;
 }
 
-EXPORT void *cxx_new(size_t bytes) __asm__("_Znwm");
-EXPORT void *cxx_new_array(size_t bytes) __asm__("_Znam");
-EXPORT void *cxx_new_nothrow(size_t bytes, const void *tag) __asm__("_ZnwmRKSt9nothrow_t");
-EXPORT void *cxx_new_array_nothrow(size_t bytes, const void *tag) __asm__("_ZnamRKSt9nothrow_t");
-EXPORT void *cxx_new_aligned(size_t bytes, size_t alignment) __asm__("_ZnwmSt11align_val_t");
-EXPORT void *cxx_new_array_aligned(size_t bytes, size_t alignment) __asm__("_ZnamSt11align_val_t");
-EXPORT void *cxx_new_aligned_nothrow(size_t bytes, size_t alignment,
-                                     const void *tag) __asm__("_ZnwmSt11align_val_tRKSt9nothrow_t");
-EXPORT void *
-cxx_new_array_aligned_nothrow(size_t bytes, size_t alignment,
-                              const void *tag) __asm__("_ZnamSt11align_val_tRKSt9nothrow_t");
-
-void *cxx_new(size_t bytes)
+OPERATOR(void *, cxx_new_nothrow, "_ZnwmRKSt9nothrow_t", size_t bytes, UNUSED const void *tag)
 {
-    return new_or_throw(bytes, 0);
-}
-
-void *cxx_new_array(size_t bytes)
-{
-    return new_or_throw(bytes, 0);
-}
-
-void *cxx_new_nothrow(size_t bytes, const void *tag)
-{
-    (void)tag;
     return new_nothrow(bytes, 0);
 }
 
-void *cxx_new_array_nothrow(size_t bytes, const void *tag)
+OPERATOR(void *, cxx_new_array_nothrow, "_ZnamRKSt9nothrow_t", size_t bytes, UNUSED const void *tag)
 {
-    (void)tag;
     return new_nothrow(bytes, 0);
 }
 
-void *cxx_new_aligned(size_t bytes, size_t alignment)
+OPERATOR(void *, cxx_new_aligned_nothrow, "_ZnwmSt11align_val_tRKSt9nothrow_t", size_t bytes,
+         size_t alignment, UNUSED const void *tag)
 {
-    return new_or_throw(bytes, alignment);
-}
-
-void *cxx_new_array_aligned(size_t bytes, size_t alignment)
-{
-    return new_or_throw(bytes, alignment);
-}
-
-void *cxx_new_aligned_nothrow(size_t bytes, size_t alignment, const void *tag)
-{
-    (void)tag;
     return new_nothrow(bytes, alignment);
 }
 
-void *cxx_new_array_aligned_nothrow(size_t bytes, size_t alignment, const void *tag)
+OPERATOR(void *, cxx_new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothrow_t", size_t bytes,
+         size_t alignment, UNUSED const void *tag)
 {
-    (void)tag;
     return new_nothrow(bytes, alignment);
 }
 
-/* Deletes ignore what they are told besides the pointer. */
-static void delete_block(void *block)
+OPERATOR(void, cxx_delete, "_ZdlPv", void *block)
 {
     arn__free(block, "operator delete");
 }
 
-#define DELETE(name, mangled, ...)                  \
-    EXPORT void name(__VA_ARGS__) __asm__(mangled); \
-    void name(__VA_ARGS__)
+OPERATOR(void, cxx_delete_aligned, "_ZdlPvSt11align_val_t", void *block, UNUSED size_t alignment)
+{
+    arn__free(block, "operator delete");
+}
 
-#pragma GCC diagnostic ignored "-Wunused-parameter"
+OPERATOR(void, cxx_delete_array, "_ZdaPv", void *block)
+{
+    cxx_delete(block);
+}
 
-DELETE(cxx_delete, "_ZdlPv", void *block)
+OPERATOR(void, cxx_delete_nothrow, "_ZdlPvRKSt9nothrow_t", void *block, UNUSED const void *tag)
 {
-    delete_block(block);
+    cxx_delete(block);
 }
-DELETE(cxx_delete_array, "_ZdaPv", void *block)
+
+OPERATOR(void, cxx_delete_array_nothrow, "_ZdaPvRKSt9nothrow_t", void *block,
+         UNUSED const void *tag)
 {
-    delete_block(block);
+    cxx_delete_array(block);
 }
-DELETE(cxx_delete_nothrow, "_ZdlPvRKSt9nothrow_t", void *block, const void *tag)
+
+OPERATOR(void, cxx_delete_sized, "_ZdlPvm", void *block, UNUSED size_t bytes)
 {
-    delete_block(block);
+    cxx_delete(block);
 }
-DELETE(cxx_delete_array_nothrow, "_ZdaPvRKSt9nothrow_t", void *block, const void *tag)
+
+OPERATOR(void, cxx_delete_array_sized, "_ZdaPvm", void *block, UNUSED size_t bytes)
 {
-    delete_block(block);
+    cxx_delete_array(block);
 }
-DELETE(cxx_delete_sized, "_ZdlPvm", void *block, size_t bytes)
+
+OPERATOR(void, cxx_delete_array_aligned, "_ZdaPvSt11align_val_t", void *block, size_t alignment)
 {
-    delete_block(block);
+    cxx_delete_aligned(block, alignment);
 }
-DELETE(cxx_delete_array_sized, "_ZdaPvm", void *block, size_t bytes)
+
+OPERATOR(void, cxx_delete_sized_aligned, "_ZdlPvmSt11align_val_t", void *block, UNUSED size_t bytes,
+         size_t alignment)
 {
-    delete_block(block);
+    cxx_delete_aligned(block, alignment);
 }
-DELETE(cxx_delete_aligned, "_ZdlPvSt11align_val_t", void *block, size_t alignment)
+
+OPERATOR(void, cxx_delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", void *block,
+         UNUSED size_t bytes, size_t alignment)
 {
-    delete_block(block);
+    cxx_delete_array_aligned(block, alignment);
 }
-DELETE(cxx_delete_array_aligned, "_ZdaPvSt11align_val_t", void *block, size_t alignment)
+
+OPERATOR(void, cxx_delete_aligned_nothrow, "_ZdlPvSt11align_val_tRKSt9nothrow_t", void *block,
+         size_t alignment, UNUSED const void *tag)
 {
-    delete_block(block);
+    cxx_delete_aligned(block, alignment);
 }
-DELETE(cxx_delete_sized_aligned, "_ZdlPvmSt11align_val_t", void *block, size_t bytes,
-       size_t alignment)
+
+OPERATOR(void, cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9nothrow_t", void *block,
+         size_t alignment, UNUSED const void *tag)
 {
-    delete_block(block);
-}
-DELETE(cxx_delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", void *block, size_t bytes,
-       size_t alignment)
-{
-    delete_block(block);
-}
-DELETE(cxx_delete_aligned_nothrow, "_ZdlPvSt11align_val_tRKSt9nothrow_t", void *block,
-       size_t alignment, const void *tag)
-{
-    delete_block(block);
-}
-DELETE(cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9nothrow_t", void *block,
-       size_t alignment, const void *tag)
-{
-    delete_block(block);
+    cxx_delete_array_aligned(block, alignment);
 }
 
 /* ---- exit ---- */

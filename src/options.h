@@ -1,8 +1,8 @@
 /* options.h - what a user may set: ARENITE_OPTIONS=key=value,…
  *
- * One table in options.c names every key, its kind, its default and its help; the manual's list is
- * generated from it (arenite options, arenite(7)). Read once, at the first block, and never in
- * set-uid programs.
+ * One table in options.c names every key, its values and its bounds; show=1 prints it, and a test
+ * compares that with the list in arenite(7). Read once, at the first block, and never in set-uid
+ * programs.
  */
 #ifndef ARENITE_OPTIONS_H
 #define ARENITE_OPTIONS_H
@@ -22,7 +22,7 @@ struct options {
     size_t purge_delay_ms;      /* free dirty memory older than this is purged */
     size_t huge;                /* huge pages: HUGE_OFF, _AUTO, _ALWAYS */
     size_t misuse;              /* MISUSE_ABORT or MISUSE_IGNORE */
-    size_t map_threshold_bytes; /* requests from here on are mappings of their own */
+    size_t map_threshold_bytes; /* requests above this are mappings of their own */
 };
 
 extern struct options arn__options;

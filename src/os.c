@@ -52,7 +52,7 @@ static void *map(size_t bytes, int protection)
     int saved = errno;
     if (injected())
         return NULL;
-    void *start = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *start = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     errno = saved;
     return start == MAP_FAILED ? NULL : start;
 }
@@ -118,7 +118,7 @@ bool arn__os_purge(void *start, size_t bytes)
          * filter), and a new mapping in place has the same effect. */
         done = errno != EINVAL &&
                mmap(start, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
     }
     errno = saved;
     return done;
@@ -173,12 +173,6 @@ uint32_t arn__os_now_ms(void)
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     errno = saved;
     return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
-}
-
-int arn__os_process(void)
-{
-    /* Not getpid(): libc's of old cached it, and _Fork or clone left the cache wrong. */
-    return (int)syscall(SYS_getpid);
 }
 
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value)

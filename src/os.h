@@ -68,9 +68,6 @@ bool arn__os_address_space_limited(void);
 /* Milliseconds of a monotonic clock, coarse. */
 uint32_t arn__os_now_ms(void);
 
-/* Identity of this process (not cached: right after any kind of fork). */
-int arn__os_process(void);
-
 /* Sleeps while *word == value (may return early); wakes so many sleepers. */
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value);
 void arn__os_wake(_Atomic uint32_t *word, int sleepers);

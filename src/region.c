@@ -59,6 +59,8 @@ static void enter(struct region *region, char *base, size_t bytes, size_t opened
     *link = region;
     arn__region_totals.reserved_bytes += bytes;
     arn__region_totals.opened_bytes += opened * ARENA_BYTES;
+    if (arn__options.huge != HUGE_AUTO)
+        arn__os_huge(base, bytes, arn__options.huge == HUGE_ALWAYS);
 }
 
 bool arn__region_start(void **control)
@@ -72,11 +74,10 @@ bool arn__region_start(void **control)
     if (start == NULL)
         return false;
     uintptr_t group = ((uintptr_t)start + bytes - GROUP_BYTES) & ~(uintptr_t)(GROUP_BYTES - 1);
+    /* There is a table if a start that failed was followed by map blocks: it stays. */
     arn__directory_enter((void *)group, (struct gib *)start);
     *control = start + tables;
     enter((struct region *)first_region, (char *)group, GROUP_BYTES, GROUP_ARENAS);
-    if (arn__options.huge == HUGE_ALWAYS)
-        arn__os_huge((char *)group, GROUP_BYTES, true);
     return true;
 }
 
@@ -132,8 +133,7 @@ static bool open_to(struct region *region, size_t arenas, size_t live_bytes)
     if (!arn__os_open(from, bytes))
         return false;
     /* What a huge page may waste is bounded by a sixteenth of what lives. */
-    if (arn__options.huge == HUGE_ALWAYS ||
-        (arn__options.huge == HUGE_AUTO && live_bytes / 16 >= GROUP_BYTES))
+    if (arn__options.huge == HUGE_AUTO && live_bytes / 16 >= GROUP_BYTES)
         arn__os_huge(from, bytes, true);
     region->opened = (uint32_t)target;
     arn__region_totals.opened_bytes += bytes;
@@ -206,14 +206,8 @@ char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t live_bytes
     return base;
 }
 
-bool arn__region_take_at(char *base, size_t arenas, size_t live_bytes)
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t live_bytes)
 {
-    struct region *region = arn__regions;
-    while (region != NULL &&
-           (base < region->base || base >= region->base + (size_t)region->arenas * ARENA_BYTES))
-        region = region->next;
-    if (region == NULL)
-        return false;
     size_t idx = (size_t)(base - region->base) / ARENA_BYTES;
     if (idx + arenas > region->arenas)
         return false;
@@ -240,7 +234,7 @@ size_t arn__region_release_free(void (*forget)(struct arena *))
         struct region *region = *link;
         size_t bytes = (size_t)region->arenas * ARENA_BYTES;
         /* The first shares its mapping with the first table. */
-        if (region == arn__regions || region->free_arenas < region->arenas ||
+        if (region == (struct region *)first_region || region->free_arenas < region->arenas ||
             !arn__os_unmap(region->base, bytes)) {
             link = &region->next;
             continue;

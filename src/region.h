@@ -17,7 +17,6 @@ enum {
     GROUP_SHIFT = 21,
     GROUP_BYTES = 1 << GROUP_SHIFT, /* 8 arenas: a huge page */
     GROUP_ARENAS = GROUP_BYTES / ARENA_BYTES,
-    SPAN_MOST_ARENAS = 4096, /* the largest span: 1 GiB */
 };
 
 struct region {
@@ -44,8 +43,8 @@ bool arn__region_start(void **control);
  * opened, taken out of the free map. NULL: no memory. `live_bytes` is what decides on huge pages. */
 char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t live_bytes);
 
-/* Makes exactly these arenas taken, if all of them are free. */
-bool arn__region_take_at(char *base, size_t arenas, size_t live_bytes);
+/* Makes exactly these arenas taken, if they all lie in the region and are free. */
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t live_bytes);
 
 /* Back to the free map. */
 void arn__region_put(char *base, size_t arenas);

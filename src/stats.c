@@ -76,12 +76,12 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
     }
 }
 
-void arn__census(struct census *census)
+bool arn__census(struct census *census)
 {
     memset(census, 0, sizeof *census);
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
-        return;
+        return false;
     arn__heap_flush(heap);
     /* The lock keeps regions and slices where they are; pools go on within them. */
     arn__lock(&arn__arena_lock, RANK_ARENA);
@@ -93,6 +93,7 @@ void arn__census(struct census *census)
     }
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     arn__thread_leave(heap);
+    return true;
 }
 
 static void sum(const struct census *census, struct arn_stats *stats)
@@ -118,8 +119,9 @@ static size_t descriptor_bytes(size_t opened_bytes)
 void arn_stats(struct arn_stats *stats)
 {
     struct census census;
-    arn__census(&census);
     memset(stats, 0, sizeof *stats);
+    if (!arn__census(&census))
+        return;
     stats->map_blocks = atomic_load(&arn__large_totals.maps);
     stats->map_bytes = atomic_load(&arn__large_totals.map_bytes);
     stats->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes);

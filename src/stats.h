@@ -22,7 +22,8 @@ struct census {
     size_t spans, span_bytes; /* large blocks of whole arenas */
 };
 
-void arn__census(struct census *census);
+/* False, and all zero, in a signal handler that interrupted the allocator. */
+bool arn__census(struct census *census);
 
 /* With stats=exit: prints when the program ends. */
 void arn__stats_at_exit(void);

@@ -42,8 +42,6 @@ struct control {
 
 static struct control before_start = {CHILD_READY, NULL};
 static struct control *_Atomic control = &before_start;
-static bool wiped_on_fork;
-static int process; /* when it is not wiped: for whom `control` is ready */
 
 static pthread_key_t exit_key;
 static bool have_exit_key;
@@ -100,11 +98,11 @@ static void mend(struct heap *survivor)
     arn__arena_rebuild();
 }
 
-static void mend_child(struct control *page)
+static void mend_child(struct control *page, struct heap *own)
 {
     struct heap *survivor = atomic_load(&page->survivor);
-    if (survivor == NULL && arn__thread.heap != &nobody)
-        survivor = arn__thread.heap;
+    if (survivor == NULL && own != &nobody)
+        survivor = own;
     arn__lock_reset(&heaps_lock);
     arn__lock_reset(&orphan_lock);
     arn__lock_reset(&arn__arena_lock);
@@ -117,28 +115,17 @@ static void mend_child(struct control *page)
         mend(survivor);
 }
 
-static bool in_new_child(struct control *page)
-{
-    if (__builtin_expect(wiped_on_fork, true))
-        return atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY;
-    if (started && process != arn__os_process()) {
-        process = arn__os_process();
-        atomic_store(&page->survivor, NULL);
-        atomic_store(&page->state, CHILD_NEW);
-    }
-    return atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY;
-}
-
 /* Before any lock is taken: is this a new process? The first thread to notice mends it. */
-static void notice_fork(void)
+static void notice_fork(struct heap *own)
 {
     struct control *page = atomic_load_explicit(&control, memory_order_acquire);
-    if (__builtin_expect(!in_new_child(page), true))
+    if (__builtin_expect(atomic_load_explicit(&page->state, memory_order_acquire) == CHILD_READY,
+                         true))
         return;
     uint32_t state = CHILD_NEW;
     if (atomic_compare_exchange_strong(&page->state, &state, CHILD_MENDING)) {
-        mend_child(page);
-        /* release: pairs with the acquire in in_new_child. */
+        mend_child(page, own);
+        /* release: pairs with the acquire above. */
         atomic_store_explicit(&page->state, CHILD_READY, memory_order_release);
         arn__os_wake(&page->state, INT_MAX);
         return;
@@ -148,11 +135,19 @@ static void notice_fork(void)
 }
 
 /* fork() tells which thread lives on; _Fork and clone do not, and have but that one. */
-static void forked(void)
+static void tell_survivor(void)
 {
     struct control *page = atomic_load(&control);
-    if (arn__thread.heap != &nobody && (wiped_on_fork || process != arn__os_process()))
+    if (arn__thread.heap != &nobody)
         atomic_store(&page->survivor, arn__thread.heap);
+}
+
+/* Where pages can't be wiped in children, fork() alone tells them. */
+static void tell_child(void)
+{
+    struct control *page = atomic_load(&control);
+    atomic_store(&page->survivor, NULL);
+    atomic_store(&page->state, CHILD_NEW);
 }
 
 /* ---- start ---- */
@@ -166,9 +161,8 @@ static bool start(void)
     if (!arn__region_start(&page))
         return false;
     struct control *fresh = page;
-    wiped_on_fork = arn__os_wipe_on_fork(page, arn__os_page_bytes());
-    if (!wiped_on_fork)
-        process = arn__os_process();
+    if (!arn__os_wipe_on_fork(page, arn__os_page_bytes()))
+        pthread_atfork(NULL, NULL, tell_child);
     atomic_store(&fresh->state, CHILD_READY);
     atomic_store_explicit(&control, fresh, memory_order_release);
     have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
@@ -192,7 +186,7 @@ static struct heap *make_heap(void)
     memcpy(heap->medium_classes, arn__medium_classes, sizeof heap->medium_classes);
     if (heap != &first_heap && !atomic_load(&arn__heaps_many)) {
         atomic_store(&arn__heaps_many, true);
-        pthread_atfork(NULL, NULL, forked);
+        pthread_atfork(NULL, NULL, tell_survivor);
     }
     heap->next = all_heaps;
     all_heaps = heap;
@@ -209,12 +203,13 @@ static struct heap *birth(void)
     if (heap == NULL)
         return NULL;
     heap->exit_rounds = 0;
-    arn__thread.heap = heap;
     /* May allocate: so the heap is in place, and this thread not inside. */
+    arn__thread.heap = heap;
     arn__thread.inside = false;
     if (have_exit_key)
         pthread_setspecific(exit_key, heap);
     arn__thread.inside = true;
+    arn__thread.heap = &nobody;
     return heap;
 }
 
@@ -228,7 +223,6 @@ static void thread_exits(void *argument)
     if (arn__thread_enter() != heap)
         return;
     arn__heap_abandon(heap);
-    arn__thread.heap = &nobody;
     arn__thread.departed = true;
     arn__lock(&heaps_lock, RANK_HEAPS);
     heap->next_idle = idle_heaps;
@@ -275,13 +269,15 @@ struct heap *arn__thread_enter(void)
 {
     if (arn__thread.inside)
         return NULL;
+    struct heap *heap = arn__thread.heap;
     arn__thread.inside = true;
+    /* A signal handler finds no lists, and comes here. */
+    arn__thread.heap = &nobody;
     atomic_signal_fence(memory_order_seq_cst);
-    notice_fork();
+    notice_fork(heap);
     if (__builtin_expect(!options_known, false))
         options_known = arn__options_read();
     free_deferred();
-    struct heap *heap = arn__thread.heap;
     if (heap == &nobody)
         heap = arn__thread.departed ? NULL : birth();
     if (heap == NULL) {
@@ -297,6 +293,8 @@ void arn__thread_leave(struct heap *heap)
     if (heap == &orphan_heap)
         arn__unlock(&orphan_lock, RANK_ORPHAN);
     atomic_signal_fence(memory_order_seq_cst);
+    if (heap != &orphan_heap)
+        arn__thread.heap = heap;
     arn__thread.inside = false;
 }
 

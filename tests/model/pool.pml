@@ -54,6 +54,10 @@
 #define ALLOCATORS THREADS
 #endif
 
+#ifndef REBORN /* 1: heaps of exited threads get new threads */
+#define REBORN 1
+#endif
+
 /* ---- the remote word ---- */
 
 #define OWNED    0
@@ -206,7 +210,26 @@ inline pool_set_owner(pool, heap)
     d_step { OWNS(pool); owner[pool] = heap }
 }
 
-/* pool = 0: no memory. */
+/* Within a step. */
+inline pool_carve(pool)
+{
+    OWNS(pool);
+    found = (CAPACITY - carved[pool] < CARVES -> CAPACITY - carved[pool] : CARVES);
+    i = found;
+    do
+    :: i > 0 ->
+        at = carved[pool] + i;
+        assert(where[BLOCK(pool, at)] == UNCARVED);
+        where[BLOCK(pool, at)] = IN_LOCAL;
+        link[BLOCK(pool, at)] = local_list[pool];
+        local_list[pool] = at;
+        i--
+    :: else -> break
+    od;
+    carved[pool] = carved[pool] + found
+}
+
+/* Its first page is carved. pool = 0: no memory. */
 inline pool_create(class, pool)
 {
     d_step { /* arn__slices_take */
@@ -229,34 +252,16 @@ inline pool_create(class, pool)
             OWNS(pool);
             assert(HOW_MANY(pool, UNCARVED) == CAPACITY);
             local_list[pool] = 0;
-            needed[pool] = NEEDED_CURRENT;
+            needed[pool] = 0;
             carved[pool] = 0;
             next[pool] = 0;
             prev[pool] = 0;
             class_idx[pool] = class;
-            owner[pool] = me
+            owner[pool] = me;
+            pool_carve(pool)
         }
     :: else
     fi
-}
-
-/* Within a step. */
-inline pool_carve(pool)
-{
-    OWNS(pool);
-    found = (CAPACITY - carved[pool] < CARVES -> CAPACITY - carved[pool] : CARVES);
-    i = found;
-    do
-    :: i > 0 ->
-        at = carved[pool] + i;
-        assert(where[BLOCK(pool, at)] == UNCARVED);
-        where[BLOCK(pool, at)] = IN_LOCAL;
-        link[BLOCK(pool, at)] = local_list[pool];
-        local_list[pool] = at;
-        i--
-    :: else -> break
-    od;
-    carved[pool] = carved[pool] + found
 }
 
 /* count: the blocks that came. */
@@ -400,7 +405,11 @@ inline pool_share(pool)
 #ifndef BREAK_SHARE
            COUNT(word) != needed[pool] &&
 #endif
+#ifndef BREAK_SHARE_CAS /* a store: what came since the load is lost */
            remote[pool] == word ->
+#else
+           true ->
+#endif
            OWNS(pool);
            assert(STATE(word) == OWNED);
            NEEDED_IS_RIGHT(pool);
@@ -516,7 +525,11 @@ inline pool_push(pool, first, last, n)
         d_step {
             OWNS(pool);
             local_list[pool] = first;
+#ifndef BREAK_CLAIM_COUNT
             needed[pool] = carved[pool] - total;
+#else
+            needed[pool] = carved[pool] - n;
+#endif
             NEEDED_IS_RIGHT(pool)
         }
     :: else
@@ -606,6 +619,10 @@ inline shard_take(class, pool)
     :: else ->
         lock(class);
         pool = shard_first[class];
+#ifdef BREAK_TAKE_LOCK /* what was first without the lock need not be first with it */
+        shard_lock[class] = 0;
+        lock(class);
+#endif
         if
         :: pool != 0 ->
             unlink_pool(class, pool);
@@ -937,7 +954,9 @@ inline heap_collect()
 
 inline heap_abandon()
 {
+#ifndef BREAK_EXIT_RING /* it goes with the thread */
     heap_flush();
+#endif
     k = 0;
     do
     :: k < CLASSES ->
@@ -960,13 +979,41 @@ inline heap_abandon()
     k = 0
 }
 
+/* The heap's list returns to the pool and comes back with another page. */
+inline lengthen(class)
+{
+    d_step {
+        p = current[class];
+        OWNS(p);
+        assert(local_list[p] == 0); /* or it would be lost */
+        move_chain(p, list[class], HOW_MANY(p, IN_LIST), IN_LIST, IN_LOCAL);
+        local_list[p] = list[class];
+        list[class] = 0;
+        pool_carve(p);
+        take_local(class, p)
+    }
+}
+
+/* A list that was refilled often may be lengthened. */
+inline heap_refill(class)
+{
+    refill(class);
+    if
+    :: list[class] != 0 && carved[current[class]] < CAPACITY -> lengthen(class)
+    :: true
+    fi
+}
+
 /* ---- alloc.c ---- */
 
 inline malloc(class)
 {
     if
     :: list[class] != 0
-    :: else -> refill(class)
+#ifdef BREAK_LENGTHEN /* a request of nothing comes here with a list */
+    :: list[class] != 0 && carved[current[class]] < CAPACITY -> lengthen(class)
+#endif
+    :: list[class] == 0 -> heap_refill(class)
     fi;
     if
     :: list[class] != 0 ->
@@ -1071,13 +1118,11 @@ active [THREADS] proctype thread()
 #endif
 
     do
-    :: atomic {
-           _pid < ALLOCATORS
 #if MALLOCS > 0
-           && mallocs > 0 -> mallocs--
+    :: d_step { (_pid < ALLOCATORS && mallocs > 0) -> mallocs-- }
+#else
+    :: _pid < ALLOCATORS ->
 #endif
-           -> skip
-       }
        if
        :: k = 0
 #if CLASSES > 1
@@ -1121,7 +1166,9 @@ active [THREADS] proctype thread()
        d_step { nothing_in_hand() }
        if
        :: break
+#if REBORN
        :: d_step { alive > 0 -> alive++ } /* a new thread with the same heap */
+#endif
        fi
     od;
     atomic {

@@ -1,0 +1,237 @@
+/* fork_threads.c - the child of a process with busy threads can use and free everything. */
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
+#include "blocks.h"
+#include "self.h"
+
+enum { THREADS = 8, SLOTS = 1536, FORKS = 240, CHILD_THREADS = 3, SECONDS_AT_MOST = 15 };
+
+/* What every process may find and free: complete blocks, of whichever thread. */
+static _Atomic(void *) slots[SLOTS];
+
+/* What each thread keeps to itself most of the time: blocks of pools that it owns. */
+static _Atomic(void *) kept[THREADS][SLOTS / THREADS];
+
+static atomic_bool stop;
+static atomic_ulong turns;
+
+static void exchange(_Atomic(void *) *slot, uint64_t *random)
+{
+    void *block = atomic_exchange(slot, NULL);
+    switch (next_random(random) >> 8 & 7) {
+    case 0:
+        block_free(block);
+        return;
+    case 1:
+        if (block != NULL)
+            block = random_resized(block, random);
+        break;
+    default:
+        block_free(block);
+        block = random_block(random);
+    }
+    block_free(atomic_exchange(slot, block));
+}
+
+static void *busy(void *argument)
+{
+    size_t number = (size_t)argument;
+    uint64_t random = 88172645463325252u + number * 7919;
+    while (!atomic_load(&stop)) {
+        exchange(&slots[next_random(&random) % SLOTS], &random);
+        exchange(&kept[number][next_random(&random) % (SLOTS / THREADS)], &random);
+        if (number == 0 && next_random(&random) % 512 == 0)
+            malloc_trim(0);
+        atomic_fetch_add(&turns, 1);
+    }
+    return NULL;
+}
+
+static void *busy_for_a_while(void *argument)
+{
+    uint64_t random = (uint64_t)(uintptr_t)argument;
+    for (unsigned i = 0; i < 300; i++)
+        exchange(&slots[next_random(&random) % SLOTS], &random);
+    return NULL;
+}
+
+static void use_threads(uint64_t seed)
+{
+    pthread_t threads[CHILD_THREADS];
+    for (size_t i = 0; i < CHILD_THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, busy_for_a_while, (void *)(seed + i + 1)) == 0);
+    for (size_t i = 0; i < CHILD_THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+static void check_everything(void)
+{
+    for (size_t i = 0; i < SLOTS; i++) {
+        void *block = atomic_load(&slots[i]);
+        if (block != NULL)
+            block_check(block);
+        block = atomic_load(&kept[i % THREADS][i / THREADS]);
+        if (block != NULL)
+            block_check(block);
+    }
+}
+
+static void free_everything(void)
+{
+    for (size_t i = 0; i < SLOTS; i++) {
+        block_free(atomic_exchange(&slots[i], NULL));
+        block_free(atomic_exchange(&kept[i % THREADS][i / THREADS], NULL));
+    }
+}
+
+/* Blocks of all kinds, none on top of another or of what was there before. */
+static void use_much(uint64_t *random)
+{
+    enum { BLOCKS = 700 };
+    void *blocks[BLOCKS];
+    for (size_t i = 0; i < BLOCKS; i++)
+        blocks[i] = random_block(random);
+    for (size_t i = 0; i < BLOCKS; i++)
+        block_check(blocks[i]);
+    for (size_t i = 0; i < BLOCKS; i++)
+        block_free(blocks[i]);
+}
+
+static void check_accounts(void)
+{
+    struct mallinfo2 before = mallinfo2();
+    CHECK(before.uordblks < (size_t)1 << 36);
+    CHECK(before.fordblks < (size_t)1 << 36);
+    CHECK(before.uordblks + before.fordblks == before.arena);
+    void *large = malloc(200 << 10);
+    CHECK(large != NULL);
+    CHECK(mallinfo2().uordblks - before.uordblks >= 200 << 10);
+    free(large);
+    CHECK(mallinfo2().uordblks <= before.uordblks + (64 << 10));
+    malloc_trim(0);
+    CHECK(mallinfo2().keepcost < 1 << 20);
+}
+
+/* Whatever a child does first, it must find its feet. */
+static void begin_with(unsigned number, uint64_t *random)
+{
+    switch (number % 5) {
+    case 0:
+        use_much(random);
+        break;
+    case 1:
+        free_everything();
+        break;
+    case 2:
+        use_threads(*random);
+        break;
+    case 3:
+        check_accounts();
+        break;
+    default:
+        check_everything();
+    }
+}
+
+static void go_on(uint64_t *random)
+{
+    check_everything();
+    use_threads(*random);
+    check_everything();
+    free_everything();
+    use_much(random);
+    check_accounts();
+}
+
+static void in_grandchild(unsigned number, uint64_t random)
+{
+    alarm(60);
+    begin_with(number, &random);
+    go_on(&random);
+    _exit(0);
+}
+
+static void in_child(unsigned number, uint64_t random)
+{
+    alarm(60);
+    begin_with(number, &random);
+    check_everything();
+    pid_t grandchild = fork();
+    CHECK(grandchild >= 0);
+    if (grandchild == 0)
+        in_grandchild(number / 5, next_random(&random));
+    use_much(&random);
+    expect_success(grandchild, "grandchild");
+    go_on(&random);
+    _exit(0);
+}
+
+/* Another thread gives whole regions back while the process forks: nothing that the child has may
+ * be missing. */
+static void *grows_and_trims(void *unused)
+{
+    void *blocks[24];
+    while (!atomic_load(&stop)) {
+        for (size_t i = 0; i < 24; i++)
+            CHECK((blocks[i] = malloc(1 << 20)) != NULL);
+        for (size_t i = 0; i < 24; i++)
+            free(blocks[i]);
+        malloc_trim(0);
+        atomic_fetch_add(&turns, 1);
+    }
+    return unused;
+}
+
+static void fork_amid_trims(void)
+{
+    pthread_t thread;
+    atomic_store(&stop, false);
+    CHECK(pthread_create(&thread, NULL, grows_and_trims, NULL) == 0);
+    for (unsigned i = 0; i < 300; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            alarm(60);
+            for (size_t n = 0; n < 48; n++) {
+                char *block = malloc(1 << 20);
+                CHECK(block != NULL);
+                for (size_t at = 0; at < 1 << 20; at += 64 << 10)
+                    block[at] = 1;
+            }
+            _exit(0);
+        }
+        expect_success(child, "child amid trims");
+    }
+    atomic_store(&stop, true);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
+int main(void)
+{
+    pthread_t threads[THREADS];
+    uint64_t random = 362436069;
+    time_t start = time(NULL);
+    fork_amid_trims();
+    atomic_store(&stop, false);
+    for (size_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, busy, (void *)i) == 0);
+    for (unsigned i = 0; i < FORKS && time(NULL) - start < SECONDS_AT_MOST; i++) {
+        unsigned long before = atomic_load(&turns);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0)
+            in_child(i, next_random(&random));
+        use_much(&random);
+        expect_success(child, "child");
+        while (atomic_load(&turns) == before) /* the parent's threads go on, too */
+            sched_yield();
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    check_everything();
+    free_everything();
+    return 0;
+}

@@ -1,0 +1,320 @@
+/* heap.c - refill, the ring, collection, and what a heap leaves to others. */
+#include "heap.h"
+
+#include <arenite/arenite.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <string.h>
+
+#include "arena.h"
+#include "options.h"
+#include "pattern.h"
+#include "shim.h"
+#include "stats.h"
+#include "thread.h"
+
+enum { MIB = 1 << 20 };
+
+static struct heap *heap(void)
+{
+    return arn__thread.heap;
+}
+
+static size_t pools_of(unsigned class_idx)
+{
+    static struct census census;
+    arn__census(&census);
+    return census.classes[class_idx].pools;
+}
+
+static size_t used_of(unsigned class_idx)
+{
+    static struct census census;
+    arn__census(&census);
+    return census.classes[class_idx].used;
+}
+
+static void run_thread(void *(*body)(void *), void *argument)
+{
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, NULL, body, argument), 0);
+    pthread_join(thread, NULL);
+}
+
+static void touches_one_page(void)
+{
+    void *blocks[36];
+    for (unsigned i = 0; i < 36; i++)
+        blocks[i] = arn_malloc(100);
+    struct descriptor *pool = heap()->current[arn__class_of(100)];
+    EXPECT_LE(pool->carved * (size_t)112, 4096 + 2 * 112);
+    for (unsigned i = 0; i < 36; i++)
+        arn_free(blocks[i]);
+}
+
+TEST(heap, few_blocks_touch_few_pages)
+{
+    IN_OWN_PROCESS(touches_one_page());
+}
+
+static void reuses(void)
+{
+    enum { COUNT = 500 };
+    static void *blocks[COUNT];
+    for (unsigned i = 0; i < COUNT; i++)
+        blocks[i] = arn_malloc(200);
+    size_t pools = pools_of(arn__class_of(200));
+    for (unsigned round = 0; round < 200; round++) {
+        for (unsigned i = 0; i < COUNT; i++)
+            arn_free(blocks[(i * 7 + round) % COUNT]);
+        for (unsigned i = 0; i < COUNT; i++)
+            blocks[i] = arn_malloc(200);
+        ASSERT_LE(pools_of(arn__class_of(200)), pools + 1);
+    }
+}
+
+TEST(heap, freed_blocks_are_used_again_before_new_pools)
+{
+    IN_OWN_PROCESS(reuses());
+}
+
+static void emptied(void)
+{
+    enum { COUNT = 3000 };
+    static void *blocks[COUNT];
+    unsigned c = arn__class_of(100);
+    for (unsigned i = 0; i < COUNT; i++)
+        blocks[i] = arn_malloc(100);
+    EXPECT_GT(pools_of(c), 15);
+    for (unsigned i = 0; i < COUNT; i++)
+        arn_free(blocks[i]);
+    EXPECT_LE(pools_of(c), 2); /* the current one, and no walk was needed */
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, pools_whose_blocks_are_all_back_are_released)
+{
+    IN_OWN_PROCESS(emptied());
+}
+
+/* ---- the ring ---- */
+
+struct batch {
+    void *blocks[64];
+    unsigned count;
+    size_t ring_bytes;
+    unsigned chains;
+};
+
+static void *free_batch(void *argument)
+{
+    struct batch *batch = argument;
+    for (unsigned i = 0; i < batch->count; i++)
+        arn_free(batch->blocks[i]);
+    batch->ring_bytes = heap()->ring_bytes;
+    batch->chains = 0;
+    for (unsigned i = 0; i < RING_SLOTS; i++)
+        batch->chains += heap()->ring[i].pool != NULL;
+    return NULL;
+}
+
+static void ring_batches(void)
+{
+    struct batch batch = {.count = 5};
+    for (unsigned i = 0; i < batch.count; i++)
+        batch.blocks[i] = arn_malloc(64);
+    run_thread(free_batch, &batch);
+    EXPECT_EQ(batch.ring_bytes, 5 * 64); /* held back, as one chain */
+    EXPECT_EQ(batch.chains, 1);
+    EXPECT_EQ(used_of(arn__class_of(64)), 0); /* pushed when the thread ended */
+}
+
+TEST(heap, blocks_of_others_go_back_in_batches)
+{
+    IN_OWN_PROCESS(ring_batches());
+}
+
+static void ring_bounded(void)
+{
+    struct batch batch;
+    for (size_t bytes = 16; bytes <= 32768; bytes *= 2) {
+        batch.count = 64;
+        for (unsigned i = 0; i < batch.count; i++)
+            batch.blocks[i] = arn_malloc(bytes);
+        run_thread(free_batch, &batch);
+        TRACE("%zu bytes", bytes);
+        EXPECT_LE(batch.ring_bytes, RING_MOST_BYTES);
+        EXPECT_EQ(used_of(arn__class_of(bytes)), 0);
+    }
+}
+
+TEST(heap, the_ring_holds_little_back)
+{
+    IN_OWN_PROCESS(ring_bounded());
+}
+
+/* ---- refill keeps what is there ---- */
+
+/* Blocks of the class anywhere: carved, less what the list and the pool's local list hold. */
+static unsigned count_free(unsigned c)
+{
+    unsigned count = 0;
+    for (struct block *block = heap()->list[c]; block != NULL; block = block->next)
+        count++;
+    return count + arn__pool_local_count(heap()->current[c]);
+}
+
+static void list_not_empty(void)
+{
+    unsigned c = 3;
+    void *blocks[300];
+    for (unsigned i = 0; i < 256; i++)
+        blocks[i] = arn_malloc(64);
+    for (unsigned i = 0; i < 200; i++)
+        arn_free(blocks[i]);
+    for (unsigned i = 0; i < 150; i++)
+        blocks[i] = arn_malloc(64); /* the list comes from what was freed */
+    for (unsigned i = 0; i < 20; i++)
+        arn_free(blocks[i]); /* these are in the pool's local list */
+    heap()->quick_refills[c] = QUICK_REFILLS - 1;
+    struct descriptor *pool = heap()->current[c];
+    unsigned carved = pool->carved, free_before = count_free(c);
+    while (heap()->list[c]->next != NULL) { /* all but one of the list are in use */
+        blocks[256] = arn_malloc(64);
+        free_before--;
+    }
+    ASSERT_NE(pool->local, NULL);
+    struct block *block = arn__heap_refill(heap(), c);
+    ASSERT_NE(block, NULL);
+    if (heap()->current[c] == pool)
+        EXPECT_EQ(count_free(c), free_before + (pool->carved - carved) - 1);
+}
+
+TEST(heap, a_refill_of_a_list_that_has_blocks_loses_none)
+{
+    IN_OWN_PROCESS(list_not_empty());
+}
+
+/* ---- what others get ---- */
+
+enum { MANY = 20000 };
+static void *many[MANY];
+
+static void *fill_many(void *argument)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        many[i] = arn_malloc((size_t)argument);
+    return NULL;
+}
+
+static void exits(void)
+{
+    arn_free(arn_malloc(1));
+    unsigned c = arn__class_of(100);
+    run_thread(fill_many, (void *)(size_t)100);
+    size_t pools = pools_of(c);
+    for (unsigned i = 0; i < MANY; i += 2) {
+        arn_free(many[i]);
+        many[i] = NULL;
+    }
+    /* Every other block is free, in pools of a thread that is gone: they are used. */
+    for (unsigned i = 0; i < MANY; i += 2) {
+        many[i] = arn_malloc(100);
+        memset(many[i], 1, 100);
+    }
+    EXPECT_LE(pools_of(c), pools + pools / 4);
+    for (unsigned i = 0; i < MANY; i++)
+        arn_free(many[i]);
+    EXPECT_EQ(used_of(c), 0);
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, an_exited_thread_leaves_its_pools_to_others)
+{
+    IN_OWN_PROCESS(exits());
+}
+
+static sem_t filled, may_go;
+
+static void *fill_and_block(void *argument)
+{
+    fill_many(argument);
+    sem_post(&filled);
+    sem_wait(&may_go);
+    return NULL;
+}
+
+static void blocked(void)
+{
+    arn_free(arn_malloc(1));
+    unsigned c = arn__class_of(100);
+    sem_init(&filled, 0, 0);
+    sem_init(&may_go, 0, 0);
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, NULL, fill_and_block, (void *)(size_t)100), 0);
+    sem_wait(&filled);
+    size_t pools = pools_of(c);
+    for (unsigned i = 0; i < MANY; i++)
+        arn_free(many[i]);
+    EXPECT_LE(pools_of(c), 4); /* its full pools went; what it allocates from stays */
+    EXPECT_GT(pools, 100);
+    for (unsigned i = 0; i < MANY; i++)
+        many[i] = arn_malloc(100);
+    for (unsigned i = 0; i < MANY; i += 2)
+        arn_free(many[i]);
+    for (unsigned i = 0; i < MANY; i += 2)
+        many[i] = arn_malloc(100);
+    EXPECT_LE(pools_of(c), pools + 4);
+    sem_post(&may_go);
+    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < MANY; i++)
+        arn_free(many[i]);
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, a_blocked_threads_full_pools_are_used_by_others)
+{
+    IN_OWN_PROCESS(blocked());
+}
+
+/* One thread makes, the other frees: memory does not grow. */
+enum { CONVEYOR = 512, CONVEYED = 400000 };
+static void *_Atomic conveyor[CONVEYOR];
+
+static void *consume(void *argument)
+{
+    (void)argument;
+    for (unsigned i = 0; i < CONVEYED; i++) {
+        void *block;
+        while ((block = atomic_exchange(&conveyor[i % CONVEYOR], NULL)) == NULL)
+            ;
+        arn_free(block);
+    }
+    return NULL;
+}
+
+static void convey(void)
+{
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, NULL, consume, NULL), 0);
+    struct arn_stats stats;
+    for (unsigned i = 0; i < CONVEYED; i++) {
+        void *none = NULL;
+        char *block = arn_malloc(128);
+        *block = 1;
+        while (!atomic_compare_exchange_weak(&conveyor[i % CONVEYOR], &none, block))
+            none = NULL;
+    }
+    pthread_join(thread, NULL);
+    arn_stats(&stats);
+    EXPECT_LE(stats.opened_bytes, 4 * MIB);
+    EXPECT_EQ(stats.used_bytes, 0);
+}
+
+TEST(heap, producer_and_consumer_do_not_grow_it)
+{
+    IN_OWN_PROCESS(convey());
+}

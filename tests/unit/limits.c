@@ -1,0 +1,209 @@
+/* limits.c - where memory ends for real: rlimits, locked pages, no more mappings. */
+#include <arenite/arenite.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "arena.h"
+#include "os.h"
+#include "pattern.h"
+#include "sanitized.h"
+#include "shim.h"
+
+/* Sanitizers keep terabytes of address space and map what they like. */
+#define SKIP_IF_SANITIZED() \
+    if (SANITIZED)          \
+    SKIP("not with a sanitizer")
+
+enum { MIB = 1 << 20, MOST = 200000 };
+
+static char *held[MOST];
+
+/* Takes blocks until there is no memory; returns how many. */
+static unsigned exhaust(size_t bytes)
+{
+    unsigned count = 0;
+    while (count < MOST) {
+        errno = 0;
+        char *block = arn_malloc(bytes);
+        if (block == NULL)
+            break;
+        memset(block, (int)count, bytes < 64 ? bytes : 64);
+        held[count++] = block;
+    }
+    return count;
+}
+
+static void give_back(unsigned count, size_t bytes)
+{
+    for (unsigned i = 0; i < count; i++) {
+        for (size_t j = 0; j < bytes && j < 64; j++)
+            ASSERT_EQ(held[i][j], (char)i);
+        arn_free(held[i]);
+    }
+}
+
+static size_t mapped_bytes(void)
+{
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%zu", &pages) != 1)
+        return 0;
+    fclose(file);
+    return pages * arn__os_page_bytes();
+}
+
+static void use_up(int resource, size_t bytes, size_t least)
+{
+    size_t limit_bytes = resource == RLIMIT_AS ? mapped_bytes() + (size_t)64 * MIB
+                                               : (size_t)64 * MIB;
+    struct rlimit limit = {limit_bytes, limit_bytes};
+    ASSERT_EQ(setrlimit(resource, &limit), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned count = exhaust(bytes);
+        EXPECT_EQ(errno, ENOMEM);
+        EXPECT_GE(count * bytes, least);
+        TRACE("round %u, %u blocks of %zu", round, count, bytes);
+        errno = 0;
+        EXPECT_EQ(arn_realloc(held[0], (size_t)80 * MIB), NULL);
+        EXPECT_EQ(errno, ENOMEM);
+        EXPECT_EQ((void *)arn_calloc(80, MIB), NULL);
+        give_back(count, bytes);
+        void *block = arn_malloc(bytes); /* service resumes */
+        EXPECT_NE(block, NULL);
+        arn_free(block);
+    }
+    struct arn_stats stats;
+    arn_stats(&stats);
+    EXPECT_EQ(stats.used_bytes, 0);
+    arn__arena_verify();
+}
+
+static const size_t sizes[] = {500, 20000, 100000, 1000000, 10000000};
+
+TEST_EACH(limits, of_address_space_are_met_with_ENOMEM, size_t, bytes, sizes)
+{
+    SKIP_IF_SANITIZED();
+    IN_OWN_PROCESS(use_up(RLIMIT_AS, bytes, (size_t)40 * MIB));
+}
+
+TEST_EACH(limits, of_data_are_met_with_ENOMEM, size_t, bytes, sizes)
+{
+    SKIP_IF_SANITIZED();
+    IN_OWN_PROCESS(use_up(RLIMIT_DATA, bytes, (size_t)30 * MIB));
+}
+
+/* What was taken in one size is there for another. */
+static void every_size_in_turn(void)
+{
+    size_t limit_bytes = mapped_bytes() + (size_t)64 * MIB;
+    struct rlimit limit = {limit_bytes, limit_bytes};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    for (unsigned round = 0; round < 10; round++) {
+        size_t bytes = sizes[round % 5];
+        unsigned count = exhaust(bytes);
+        TRACE("round %u, %u blocks of %zu", round, count, bytes);
+        EXPECT_GE(count * bytes, (size_t)35 * MIB);
+        give_back(count, bytes);
+    }
+}
+
+TEST(limits, memory_that_one_size_had_serves_the_next)
+{
+    SKIP_IF_SANITIZED();
+    IN_OWN_PROCESS(every_size_in_turn());
+}
+
+static void locked(void)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        SKIP("this user may not lock its memory");
+    for (unsigned round = 0; round < 3; round++) {
+        for (size_t bytes = 10; bytes < (size_t)40 * MIB; bytes *= 7) {
+            char *block = arn_calloc(1, bytes);
+            if (block == NULL) {
+                EXPECT_EQ(errno, ENOMEM);
+                continue;
+            }
+            EXPECT_TRUE(pattern_zero(block, bytes));
+            memset(block, 0xff, arn_malloc_usable_size(block));
+            block = arn_realloc(block, bytes * 2);
+            arn_free(block);
+        }
+        arn_malloc_trim(0);
+    }
+    arn__arena_verify();
+    struct arn_stats stats;
+    arn_stats(&stats);
+    EXPECT_EQ(stats.used_bytes, 0);
+}
+
+TEST(limits, locked_memory_does_no_harm)
+{
+    SKIP_IF_SANITIZED();
+    IN_OWN_PROCESS(locked());
+}
+
+/* As many mappings as the system allows: every second page of a range is of another kind. */
+static void no_more_mappings(void)
+{
+    size_t page_bytes = arn__os_page_bytes(), pages = 400000;
+    char *early = arn_malloc(100);
+    char *maps[3];
+    for (unsigned i = 0; i < 3; i++)
+        maps[i] = arn_malloc((size_t)40 * MIB);
+    char *range = mmap(NULL, pages * page_bytes, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(range, MAP_FAILED);
+    size_t split = 1;
+    while (split < pages && mprotect(range + split * page_bytes, page_bytes, PROT_READ) == 0)
+        split += 2;
+    if (split >= pages) {
+        munmap(range, pages * page_bytes);
+        SKIP("the system allows more mappings than this makes");
+    }
+    for (unsigned i = 0; i < 3; i++)
+        arn_free(maps[i]);
+    for (unsigned i = 0; i < 5; i++) {
+        unsigned count = 0;
+        for (; count < 2000; count++) {
+            errno = 0;
+            held[count] = arn_malloc(sizes[i]);
+            if (held[count] == NULL)
+                break;
+            memset(held[count], (int)count, 64);
+        }
+        EXPECT_TRUE(count == 2000 || errno == ENOMEM);
+        char *map = arn_malloc((size_t)50 * MIB);
+        if (map != NULL) {
+            memset(map, 1, 4096);
+            char *larger = arn_realloc(map, (size_t)70 * MIB);
+            arn_free(larger != NULL ? larger : map);
+        }
+        give_back(count, 64);
+        arn_malloc_trim(0);
+    }
+    munmap(range, pages * page_bytes);
+    for (unsigned i = 0; i < 3; i++) {
+        maps[i] = arn_calloc(1, (size_t)40 * MIB); /* service resumes */
+        ASSERT_NE(maps[i], NULL);
+        EXPECT_TRUE(pattern_zero(maps[i], (size_t)40 * MIB));
+    }
+    for (unsigned i = 0; i < 3; i++)
+        arn_free(maps[i]);
+    arn_free(early);
+    struct arn_stats stats;
+    arn_stats(&stats);
+    EXPECT_EQ(stats.used_bytes, 0);
+    arn__arena_verify();
+}
+
+TEST(limits, no_more_mappings_is_survived)
+{
+    SKIP_IF_SANITIZED();
+    IN_OWN_PROCESS(no_more_mappings());
+}

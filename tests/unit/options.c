@@ -1,0 +1,234 @@
+/* options.c - every key, and what is said of what is wrong. */
+#include "options.h"
+
+#include <arenite/arenite.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "said.h"
+#include "shim.h"
+
+#define SAID(text_, ...)                                \
+    do {                                                \
+        struct said said_;                              \
+        said_begin(&said_);                             \
+        arn__options_apply(text_, "test");              \
+        EXPECT_STREQ(said_end(&said_), "" __VA_ARGS__); \
+    } while (0)
+
+static const struct options before = {.purge_budget_bytes = (size_t)4 << 20,
+                                      .purge_delay_ms = 1000,
+                                      .huge = HUGE_AUTO,
+                                      .map_threshold_bytes = (size_t)32 << 20};
+
+static void restore(void)
+{
+    arn__options = before;
+}
+
+TEST(options, have_their_defaults)
+{
+    EXPECT_EQ(memcmp(&arn__options, &before, sizeof before), 0);
+}
+
+static void every_key(void)
+{
+    SAID("show=1,stats=exit,purge_budget=123,purge_delay_ms=7,huge_pages=always,misuse=ignore,"
+         "map_threshold=2M");
+    EXPECT_EQ(arn__options.show, SWITCH_ON);
+    EXPECT_EQ(arn__options.stats, STATS_EXIT);
+    EXPECT_EQ(arn__options.purge_budget_bytes, 123);
+    EXPECT_EQ(arn__options.purge_delay_ms, 7);
+    EXPECT_EQ(arn__options.huge, HUGE_ALWAYS);
+    EXPECT_EQ(arn__options.misuse, MISUSE_IGNORE);
+    EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)2 << 20);
+    SAID("show=0,stats=off,huge_pages=off,misuse=abort");
+    EXPECT_EQ(arn__options.show, SWITCH_OFF);
+    EXPECT_EQ(arn__options.stats, STATS_OFF);
+    EXPECT_EQ(arn__options.huge, HUGE_OFF);
+    EXPECT_EQ(arn__options.misuse, MISUSE_ABORT);
+    SAID("huge_pages=auto");
+    EXPECT_EQ(arn__options.huge, HUGE_AUTO);
+}
+
+TEST(options, are_set_by_their_keys)
+{
+    IN_OWN_PROCESS(every_key());
+}
+
+TEST(options, sizes_take_k_m_and_g)
+{
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } cases[] = {
+        {"purge_budget=0", 0},
+        {"purge_budget=1", 1},
+        {"purge_budget=64k", 64 << 10},
+        {"purge_budget=64K", 64 << 10},
+        {"purge_budget=3M", 3 << 20},
+        {"purge_budget=3m", 3 << 20},
+        {"purge_budget=5G", (size_t)5 << 30},
+        {"purge_budget=5g", (size_t)5 << 30},
+        {"purge_budget=007", 7},
+        {"purge_budget=4294967296", (size_t)1 << 32},
+        {"purge_budget=4611686018427387903", SIZE_MAX / 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SAID(cases[i].text);
+        TRACE("%s", cases[i].text);
+        EXPECT_EQ(arn__options.purge_budget_bytes, cases[i].bytes);
+    }
+    restore();
+}
+
+#define BUDGET_BAD(value_)                               \
+    SAID("purge_budget=" value_,                         \
+         "arenite: test: bad value 'purge_budget=" value_ \
+         "'; use 0 to 4611686018427387903 bytes (K, M, G)\n")
+
+TEST(options, what_is_no_size_is_told_and_changes_nothing)
+{
+    arn__options.purge_budget_bytes = 4242;
+    BUDGET_BAD("");
+    BUDGET_BAD("K");
+    BUDGET_BAD("-1");
+    BUDGET_BAD("+1");
+    BUDGET_BAD("1T");
+    BUDGET_BAD("1KB");
+    BUDGET_BAD("1 K");
+    BUDGET_BAD("1.5M");
+    BUDGET_BAD("0x10");
+    BUDGET_BAD("many");
+    BUDGET_BAD("4611686018427387904");
+    BUDGET_BAD("18446744073709551615");
+    BUDGET_BAD("18446744073709551616");
+    BUDGET_BAD("99999999999999999999999");
+    BUDGET_BAD("17179869184G"); /* 2^64: wraps to 0 */
+    BUDGET_BAD("18014398509481985K");
+    SAID("purge_budget", "arenite: test: bad value 'purge_budget'; use 0 to 4611686018427387903 "
+                         "bytes (K, M, G)\n");
+    EXPECT_EQ(arn__options.purge_budget_bytes, 4242);
+    restore();
+}
+
+TEST(options, bounds_hold)
+{
+    SAID("map_threshold=1M");
+    EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 20);
+    SAID("map_threshold=1G");
+    EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 30);
+    SAID("map_threshold=1048575", "arenite: test: bad value 'map_threshold=1048575'; use 1048576 to "
+                                  "1073741824 bytes (K, M, G)\n");
+    SAID("map_threshold=1025M", "arenite: test: bad value 'map_threshold=1025M'; use 1048576 to "
+                                "1073741824 bytes (K, M, G)\n");
+    EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 30);
+    restore();
+}
+
+TEST(options, counts_take_no_suffix)
+{
+    SAID("purge_delay_ms=1K",
+         "arenite: test: bad value 'purge_delay_ms=1K'; use 0 to 1073741824\n");
+    EXPECT_EQ(arn__options.purge_delay_ms, 1000);
+}
+
+TEST(options, a_bad_choice_names_the_good_ones)
+{
+    SAID("huge_pages=on",
+         "arenite: test: bad value 'huge_pages=on'; use off or auto or always\n");
+    SAID("misuse=Abort", "arenite: test: bad value 'misuse=Abort'; use abort or ignore\n");
+    SAID("show=2", "arenite: test: bad value 'show=2'; use 0 or 1\n");
+    SAID("stats=", "arenite: test: bad value 'stats='; use off or exit\n");
+    SAID("stats=exits", "arenite: test: bad value 'stats=exits'; use off or exit\n");
+    EXPECT_EQ(memcmp(&arn__options, &before, sizeof before), 0);
+}
+
+TEST(options, an_unknown_key_names_the_nearest)
+{
+    SAID("purge_buget=1", "arenite: test: unknown option 'purge_buget'; the nearest is "
+                          "purge_budget\n");
+    SAID("hugepages=off", "arenite: test: unknown option 'hugepages'; the nearest is huge_pages\n");
+    SAID("stat=exit", "arenite: test: unknown option 'stat'; the nearest is stats\n");
+    SAID("shwo=1", "arenite: test: unknown option 'shwo'; the nearest is show\n");
+    SAID("mapthreshold=1M", "arenite: test: unknown option 'mapthreshold'; the nearest is "
+                            "map_threshold\n");
+    SAID("Misuse=ignore", "arenite: test: unknown option 'Misuse'; the nearest is misuse\n");
+    SAID("purge_delay=1", "arenite: test: unknown option 'purge_delay'; the nearest is "
+                          "purge_delay_ms\n");
+    EXPECT_EQ(memcmp(&arn__options, &before, sizeof before), 0);
+}
+
+TEST(options, one_that_is_wrong_does_not_stop_the_others)
+{
+    SAID(",,purge_delay_ms=1,nonsense,=,purge_budget=5,",
+         "arenite: test: unknown option 'nonsense'; the nearest is misuse\n"
+         "arenite: test: unknown option ''; the nearest is show\n");
+    EXPECT_EQ(arn__options.purge_delay_ms, 1);
+    EXPECT_EQ(arn__options.purge_budget_bytes, 5);
+    SAID("");
+    restore();
+}
+
+TEST(options, the_last_of_two_counts)
+{
+    SAID("purge_delay_ms=1,purge_delay_ms=2");
+    EXPECT_EQ(arn__options.purge_delay_ms, 2);
+    restore();
+}
+
+TEST(options, a_very_long_text_is_cut_in_what_is_said)
+{
+    static char text[5000];
+    memset(text, 'x', sizeof text - 1);
+    struct said said;
+    said_begin(&said);
+    arn__options_apply(text, "test");
+    const char *line = said_end(&said);
+    EXPECT_LT(strlen(line), 200);
+    EXPECT_CONTAINS(line, "unknown option 'xxxx");
+    EXPECT_CONTAINS(line, "'; the nearest is ");
+}
+
+static void shows(void)
+{
+    struct said said;
+    arn__options_apply("purge_budget=2M,misuse=ignore", "somewhere");
+    said_begin(&said);
+    arn__options_show(2);
+    EXPECT_STREQ(said_end(&said), "arenite: option show=0 (default)\n"
+                                  "arenite: option stats=off (default)\n"
+                                  "arenite: option purge_budget=2097152 (somewhere)\n"
+                                  "arenite: option purge_delay_ms=1000 (default)\n"
+                                  "arenite: option huge_pages=auto (default)\n"
+                                  "arenite: option misuse=ignore (somewhere)\n"
+                                  "arenite: option map_threshold=33554432 (default)\n");
+}
+
+TEST(options, show_their_values_and_where_from)
+{
+    IN_OWN_PROCESS(shows());
+}
+
+static void from_environment(void)
+{
+    struct said said;
+    setenv("ARENITE_OPTIONS", "show=1,purge_delay_ms=9,bogus=1", 1);
+    said_begin(&said);
+    void *block = arn_malloc(1);
+    const char *text = said_end(&said);
+    EXPECT_CONTAINS(text, "arenite: ARENITE_OPTIONS: unknown option 'bogus'; the nearest is ");
+    EXPECT_CONTAINS(text, "arenite: option purge_delay_ms=9 (ARENITE_OPTIONS)\n");
+    EXPECT_EQ(arn__options.purge_delay_ms, 9);
+    /* Once: not at every slow path. */
+    setenv("ARENITE_OPTIONS", "purge_delay_ms=10", 1);
+    arn_free(arn_malloc(100000));
+    EXPECT_EQ(arn__options.purge_delay_ms, 9);
+    arn_free(block);
+}
+
+TEST(options, are_read_from_the_environment_at_the_first_block)
+{
+    IN_OWN_PROCESS(from_environment());
+}

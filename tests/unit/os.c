@@ -1,0 +1,195 @@
+/* os.c - the kernel's answers. */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pattern.h"
+#include "sanitized.h"
+#include "shim.h"
+
+TEST(os, a_page_is_what_the_system_says)
+{
+    EXPECT_EQ(arn__os_page_bytes(), (size_t)sysconf(_SC_PAGESIZE));
+}
+
+TEST(os, maps_are_zero_and_writable)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    errno = 66;
+    char *map = arn__os_map(3 * page_bytes);
+    ASSERT_NE(map, NULL);
+    EXPECT_TRUE(pattern_zero(map, 3 * page_bytes));
+    memset(map, 1, 3 * page_bytes);
+    EXPECT_TRUE(arn__os_purge(map, 2 * page_bytes));
+    EXPECT_TRUE(pattern_zero(map, 2 * page_bytes));
+    EXPECT_EQ(map[2 * page_bytes], 1);
+    EXPECT_TRUE(arn__os_unmap(map, 3 * page_bytes));
+    EXPECT_EQ(errno, 66);
+}
+
+/* Of this process: 0 if the system does not say. */
+static size_t mapped_pages(void)
+{
+    char text[64] = "";
+    int fd = open("/proc/self/statm", O_RDONLY);
+    if (fd < 0)
+        return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    return length > 0 ? strtoul(text, NULL, 10) : 0;
+}
+
+TEST(os, aligned_maps_are_aligned_and_no_larger)
+{
+    size_t page_bytes = arn__os_page_bytes(), before = mapped_pages();
+    for (size_t alignment = 1; alignment <= (size_t)1 << 30; alignment *= 4) {
+        char *map = arn__os_map_aligned(page_bytes, alignment);
+        ASSERT_NE(map, NULL);
+        EXPECT_EQ((uintptr_t)map % alignment, 0);
+        *map = 1;
+        /* What was reserved around it is given back. */
+        EXPECT_LE(mapped_pages(), before + 1);
+        arn__os_unmap(map, page_bytes);
+    }
+}
+
+TEST(os, what_is_too_large_is_null)
+{
+    errno = 66;
+    EXPECT_EQ(arn__os_map(SIZE_MAX / 2), NULL);
+    EXPECT_EQ(arn__os_map_aligned(SIZE_MAX - 4095, (size_t)1 << 30), NULL);
+    EXPECT_EQ(arn__os_reserve((size_t)1 << 60, (size_t)1 << 21), NULL);
+    EXPECT_EQ(errno, 66);
+}
+
+TEST(os, reserved_pages_open)
+{
+    size_t bytes = (size_t)4 << 20;
+    char *space = arn__os_reserve(bytes, (size_t)2 << 20);
+    ASSERT_NE(space, NULL);
+    EXPECT_EQ((uintptr_t)space % ((size_t)2 << 20), 0);
+    EXPECT_DEATH(*(volatile char *)space = 1, "");
+    EXPECT_TRUE(arn__os_open(space, bytes / 2));
+    memset(space, 1, bytes / 2);
+    EXPECT_DEATH(*(volatile char *)(space + bytes / 2) = 1, "");
+    arn__os_unmap(space, bytes);
+}
+
+TEST(os, a_mapping_moves_with_its_contents)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    char *map = arn__os_map(4 * page_bytes);
+    pattern_fill(map, 4 * page_bytes, 1);
+    char *target = arn__os_reserve(9 * page_bytes, page_bytes);
+    ASSERT_TRUE(arn__os_move(map, 4 * page_bytes, 9 * page_bytes, target));
+    EXPECT_TRUE(pattern_holds(target, 4 * page_bytes, 4 * page_bytes, 1));
+    memset(target, 1, 9 * page_bytes);
+    EXPECT_TRUE(arn__os_resize(target, 9 * page_bytes, 2 * page_bytes));
+    EXPECT_NE(msync(target + 2 * page_bytes, page_bytes, MS_ASYNC), 0);
+    arn__os_unmap(target, 2 * page_bytes);
+}
+
+TEST(os, every_call_can_be_made_to_fail_and_keeps_errno)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    char *map = arn__os_map(2 * page_bytes), *other = arn__os_map(2 * page_bytes);
+    pattern_fill(map, 2 * page_bytes, 1);
+    errno = 66;
+    arn__os_fail_at(1, LONG_MAX);
+    EXPECT_EQ(arn__os_map(page_bytes), NULL);
+    EXPECT_EQ(arn__os_map_aligned(page_bytes, 1 << 20), NULL);
+    EXPECT_EQ(arn__os_reserve(page_bytes, 1 << 20), NULL);
+    EXPECT_FALSE(arn__os_open(map, page_bytes));
+    EXPECT_FALSE(arn__os_unmap(map, page_bytes));
+    EXPECT_FALSE(arn__os_purge(map, page_bytes));
+    EXPECT_FALSE(arn__os_resize(map, 2 * page_bytes, page_bytes));
+    EXPECT_FALSE(arn__os_move(map, 2 * page_bytes, 2 * page_bytes, other));
+    EXPECT_FALSE(arn__os_wipe_on_fork(map, page_bytes));
+    arn__os_huge(map, page_bytes, true);
+    EXPECT_EQ(atomic_load(&arn__os_failure.calls), 10);
+    arn__os_fail_at(0, 0);
+    EXPECT_EQ(errno, 66);
+    EXPECT_TRUE(pattern_holds(map, 2 * page_bytes, 2 * page_bytes, 1));
+    arn__os_unmap(map, 2 * page_bytes);
+    arn__os_unmap(other, 2 * page_bytes);
+}
+
+TEST(os, only_the_calls_that_are_to_fail_do)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    arn__os_fail_at(2, 3);
+    char *first = arn__os_map(page_bytes);
+    EXPECT_NE(first, NULL);
+    EXPECT_EQ(arn__os_map(page_bytes), NULL);
+    EXPECT_EQ(arn__os_map(page_bytes), NULL);
+    char *fourth = arn__os_map(page_bytes);
+    EXPECT_NE(fourth, NULL);
+    arn__os_fail_at(0, 0);
+    arn__os_unmap(first, page_bytes);
+    arn__os_unmap(fourth, page_bytes);
+}
+
+TEST(os, a_page_wiped_on_fork_is_zero_in_the_child)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    char *page = arn__os_map(page_bytes);
+    memset(page, 1, page_bytes);
+    if (!arn__os_wipe_on_fork(page, page_bytes))
+        SKIP("this kernel does not do it");
+    pid_t child = fork();
+    if (child == 0)
+        _exit(pattern_zero(page, page_bytes) ? 0 : 1);
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(page[0], 1);
+    arn__os_unmap(page, page_bytes);
+}
+
+static void limited(void)
+{
+    EXPECT_FALSE(arn__os_address_space_limited());
+    struct rlimit limit = {(rlim_t)1 << 45, (rlim_t)1 << 45};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    EXPECT_TRUE(arn__os_address_space_limited());
+}
+
+TEST(os, a_limit_on_address_space_is_seen)
+{
+    if (SANITIZED)
+        SKIP("a sanitizer has terabytes");
+    IN_OWN_PROCESS(limited());
+}
+
+TEST(os, time_goes_forward)
+{
+    uint32_t start = arn__os_now_ms();
+    while (arn__os_now_ms() == start)
+        ;
+    EXPECT_LT(arn__os_now_ms() - start, 1000);
+}
+
+TEST(os, waiting_for_a_word_that_has_changed_does_not_sleep)
+{
+    _Atomic uint32_t word = 3;
+    errno = 66;
+    arn__os_wait(&word, 2);
+    arn__os_wake(&word, 1);
+    EXPECT_EQ(errno, 66);
+}
+
+TEST(os, the_environment_is_read)
+{
+    bool known = false;
+    EXPECT_EQ(arn__os_environment("ARENITE_NO_SUCH_VARIABLE", &known), NULL);
+    EXPECT_TRUE(known);
+    EXPECT_NE(arn__os_environment("PATH", &known), NULL);
+}

@@ -1,0 +1,270 @@
+/* pool.c - one pool, its remote word and its states. */
+#include "pool.h"
+
+#include <arenite/arenite.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "arena.h"
+#include "heap.h"
+#include "options.h"
+#include "pattern.h"
+#include "shard.h"
+#include "shim.h"
+#include "thread.h"
+
+static struct heap *heap(void)
+{
+    if (arn__thread.heap->medium_classes[8] == 0 || !arn__has_gib(arn__thread.heap))
+        arn_free(arn_malloc(1));
+    return arn__thread.heap;
+}
+
+static uint64_t word_of(const struct descriptor *pool)
+{
+    return atomic_load(arn__remote(arn__pool_base(pool)));
+}
+
+/* Takes all of the pool's blocks, carving as needed; returns how many. */
+static unsigned take_all(struct descriptor *pool, struct block **blocks)
+{
+    unsigned count = 0;
+    do {
+        struct block *block = pool->local;
+        pool->local = NULL;
+        for (; block != NULL; block = block->next)
+            blocks[count++] = block;
+    } while (arn__pool_carve(pool) > 0);
+    pool->needed = pool->carved;
+    return count;
+}
+
+static struct block *all[1024];
+
+TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
+{
+    for (unsigned c = 0; c < CLASSES; c++) {
+        const struct size_class *shape = &arn__size_classes[c];
+        TRACE("class of %u bytes", shape->block_bytes);
+        struct descriptor *pool = arn__pool_create(c, heap());
+        ASSERT_NE(pool, NULL);
+        EXPECT_GE(pool->carved, 1);
+        EXPECT_LE(((size_t)pool->carved - 1) * shape->block_bytes, 4095);
+        char *base = arn__pool_base(pool);
+        unsigned count = take_all(pool, all);
+        ASSERT_EQ(count, shape->capacity);
+        EXPECT_EQ(pool->carved, shape->capacity);
+        EXPECT_EQ(arn__pool_last(pool), base + (size_t)(count - 1) * shape->block_bytes);
+        for (unsigned i = 0; i < count; i++) {
+            ASSERT_EQ((char *)all[i], base + (size_t)i * shape->block_bytes);
+            ASSERT_EQ(all[i]->mark, arn__mark(all[i]));
+            const struct descriptor *d = arn__descriptor(all[i]);
+            ASSERT_TRUE(arn__pool_starts_block(d, all[i]));
+            ASSERT_FALSE(arn__pool_starts_block(d, (char *)all[i] + 8));
+            ASSERT_EQ(atomic_load(&d->head), pool);
+            ASSERT_EQ(atomic_load(&d->owner), heap());
+        }
+        EXPECT_EQ(arn__pool_carve(pool), 0);
+        pool->needed = 0;
+        arn__pool_release(pool);
+        for (unsigned i = 0; i < shape->slices; i++) {
+            const struct descriptor *d = arn__descriptor(base + i * SLICE_BYTES);
+            EXPECT_EQ(arn__kind(d), KIND_NONE);
+            EXPECT_EQ(atomic_load(&d->owner), NULL);
+            EXPECT_EQ(atomic_load(&d->head), NULL);
+        }
+    }
+    arn__arena_verify();
+}
+
+TEST(pool, only_what_is_carved_starts_a_block)
+{
+    struct descriptor *pool = arn__pool_create(0, heap());
+    char *base = arn__pool_base(pool);
+    unsigned carved = pool->carved;
+    for (unsigned i = 0; i < SLICE_BYTES / 16; i++)
+        EXPECT_EQ(arn__pool_starts_block(pool, base + i * 16), i < carved);
+    pool->needed = 0;
+    arn__pool_release(pool);
+}
+
+TEST(pool, the_mark_is_odd_and_away_from_the_block)
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        uintptr_t block = (uintptr_t)i * 4096 * 16;
+        uintptr_t mark = arn__mark((void *)block);
+        EXPECT_EQ(mark % 2, 1);
+        EXPECT_GT(mark - block, ARENA_BYTES);
+    }
+}
+
+/* Pushes blocks from..to of `all` as one chain. */
+static enum push_result push(struct descriptor *pool, unsigned from, unsigned to, bool may_claim)
+{
+    for (unsigned i = from; i < to; i++) {
+        all[i]->mark = arn__mark(all[i]);
+        all[i]->next = i + 1 < to ? all[i + 1] : NULL;
+    }
+    return arn__pool_push(pool, all[from], all[to - 1], to - from, may_claim);
+}
+
+static const unsigned some_classes[] = {0, 3, 63, 64, 80, 95};
+
+TEST_EACH(pool, what_is_pushed_onto_an_owned_one_is_taken_by_its_owner, unsigned, c, some_classes)
+{
+    struct descriptor *pool = arn__pool_create(c, heap());
+    unsigned count = take_all(pool, all);
+    EXPECT_EQ(arn__pool_take_remote(pool), 0);
+    EXPECT_EQ(push(pool, 0, 3, true), PUSH_DONE);
+    EXPECT_EQ(push(pool, 3, 4, true), PUSH_DONE);
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
+    EXPECT_EQ(arn__remote_count(word_of(pool)), 4);
+    EXPECT_EQ(arn__pool_take_remote(pool), 4);
+    EXPECT_EQ(arn__pool_local_count(pool), 4);
+    EXPECT_EQ(push(pool, 4, 7, true), PUSH_DONE);
+    EXPECT_EQ(arn__pool_take_remote(pool), 3);
+    EXPECT_EQ(arn__pool_local_count(pool), 7); /* the old ones are still there */
+    EXPECT_EQ(push(pool, 7, count, true), PUSH_DONE);
+    EXPECT_EQ(arn__pool_take_remote(pool), count - 7);
+    EXPECT_EQ(arn__pool_local_count(pool), count);
+    EXPECT_EQ(arn__pool_take_remote(pool), 0);
+    arn__pool_release(pool);
+}
+
+TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_classes)
+{
+    const struct size_class *shape = &arn__size_classes[c];
+    struct descriptor *pool = arn__pool_create(c, heap());
+    unsigned count = take_all(pool, all);
+    ASSERT_TRUE(arn__pool_detach(pool, heap()));
+    EXPECT_EQ(atomic_load(&pool->owner), NULL);
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
+    unsigned i = 0;
+    for (; i + 1 < shape->threshold; i++)
+        ASSERT_EQ(push(pool, i, i + 1, true), PUSH_DONE);
+    EXPECT_EQ(push(pool, i, i + 1, true), PUSH_CLAIMED);
+    i++;
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
+    EXPECT_EQ(arn__remote_count(word_of(pool)), 0);
+    EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
+    EXPECT_EQ(pool->needed, count - shape->threshold);
+    EXPECT_EQ(pool->next, (struct descriptor *)heap()); /* the hint */
+    EXPECT_EQ(push(pool, i, count, true), PUSH_DONE);
+    EXPECT_EQ(arn__pool_take_remote(pool), count - i);
+    arn__pool_release(pool);
+}
+
+TEST(pool, who_may_not_claim_leaves_it_to_the_next)
+{
+    unsigned c = 5;
+    unsigned threshold = arn__size_classes[c].threshold;
+    struct descriptor *pool = arn__pool_create(c, heap());
+    unsigned count = take_all(pool, all);
+    ASSERT_TRUE(arn__pool_detach(pool, NULL));
+    EXPECT_EQ(push(pool, 0, threshold + 2, false), PUSH_DONE);
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
+    EXPECT_EQ(push(pool, threshold + 2, threshold + 3, true), PUSH_CLAIMED);
+    EXPECT_EQ(arn__pool_local_count(pool), threshold + 3);
+    EXPECT_EQ(pool->needed, count - threshold - 3);
+    arn__pool_release(pool);
+}
+
+TEST(pool, one_with_blocks_back_does_not_detach)
+{
+    struct descriptor *pool = arn__pool_create(7, heap());
+    take_all(pool, all);
+    push(pool, 0, 2, true);
+    EXPECT_FALSE(arn__pool_detach(pool, heap()));
+    EXPECT_EQ(atomic_load(&pool->owner), heap());
+    EXPECT_EQ(arn__pool_take_remote(pool), 2);
+    arn__pool_release(pool);
+}
+
+TEST_EACH(pool, a_shared_one_is_emptied_by_the_push_that_brings_the_last, unsigned, c, some_classes)
+{
+    struct descriptor *pool = arn__pool_create(c, heap());
+    char *base = arn__pool_base(pool);
+    unsigned count = take_all(pool, all);
+    push(pool, 0, 1, true);
+    ASSERT_TRUE(arn__pool_share(pool));
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_SHARED);
+    EXPECT_EQ(arn__remote_count(word_of(pool)), 1);
+    EXPECT_EQ(arn__remote_out(word_of(pool)), count);
+    EXPECT_FALSE(arn__pool_unshare_empty(base, c));
+    EXPECT_EQ(push(pool, 1, count - 1, true), PUSH_DONE);
+    EXPECT_FALSE(arn__pool_unshare_empty(base, c));
+    EXPECT_EQ(push(pool, count - 1, count, true), PUSH_EMPTIED);
+    EXPECT_FALSE(arn__pool_unshare_empty(base, c + 1)); /* another class: another pool */
+    EXPECT_TRUE(arn__pool_unshare_empty(base, c));
+    EXPECT_FALSE(arn__pool_unshare_empty(base, c)); /* only one wins */
+    arn__pool_release(pool);
+}
+
+TEST(pool, an_empty_one_is_not_shared)
+{
+    struct descriptor *pool = arn__pool_create(9, heap());
+    unsigned count = take_all(pool, all);
+    push(pool, 0, count, true);
+    EXPECT_FALSE(arn__pool_share(pool));
+    EXPECT_EQ(pool->needed, 0);
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
+    arn__pool_release(pool);
+}
+
+TEST(pool, is_fresh_on_memory_that_was_never_written)
+{
+    arn_malloc_trim(0);
+    struct descriptor *pool = arn__pool_create(10, heap());
+    EXPECT_TRUE(arn__has_flag(pool, POOL_FRESH));
+    take_all(pool, all);
+    arn__pool_release(pool);
+    pool = arn__pool_create(10, heap());
+    EXPECT_FALSE(arn__has_flag(pool, POOL_FRESH));
+    arn__pool_release(pool);
+    arn_malloc_trim(0);
+}
+
+/* ---- many threads push, one owner takes: every block comes back once ---- */
+
+enum { PUSHERS = 4 };
+
+static struct descriptor *contended;
+
+static void *push_quarter(void *argument)
+{
+    unsigned which = (unsigned)(uintptr_t)argument;
+    unsigned count = arn__size_classes[0].capacity;
+    for (unsigned i = which; i < count; i += PUSHERS) {
+        all[i]->mark = arn__mark(all[i]);
+        arn__pool_push(contended, all[i], all[i], 1, false);
+    }
+    return NULL;
+}
+
+TEST(pool, blocks_pushed_by_many_threads_come_back_once_each)
+{
+    unsigned count = arn__size_classes[0].capacity;
+    contended = arn__pool_create(0, heap());
+    ASSERT_EQ(take_all(contended, all), count);
+    for (unsigned round = 0; round < 50; round++) {
+        pthread_t threads[PUSHERS];
+        for (uintptr_t i = 0; i < PUSHERS; i++)
+            ASSERT_EQ(pthread_create(&threads[i], NULL, push_quarter, (void *)i), 0);
+        unsigned taken = 0;
+        while (taken < count)
+            taken += arn__pool_take_remote(contended);
+        for (unsigned i = 0; i < PUSHERS; i++)
+            pthread_join(threads[i], NULL);
+        EXPECT_EQ(arn__pool_take_remote(contended), 0);
+        ASSERT_EQ(arn__pool_local_count(contended), count);
+        static bool seen[1024];
+        memset(seen, 0, sizeof seen);
+        for (struct block *block = contended->local; block != NULL; block = block->next) {
+            size_t idx = (size_t)((char *)block - arn__pool_base(contended)) / 16;
+            ASSERT_FALSE(seen[idx]);
+            seen[idx] = true;
+        }
+        contended->local = NULL;
+    }
+    arn__pool_release(contended);
+}

@@ -1,0 +1,167 @@
+/* purge.c - the budget: what is kept, what goes first, when. */
+#include "purge.h"
+
+#include <arenite/arenite.h>
+#include <string.h>
+#include <time.h>
+
+#include "arena.h"
+#include "options.h"
+#include "os.h"
+#include "region.h"
+#include "shim.h"
+
+enum { MIB = 1 << 20 };
+
+static size_t dirty_bytes(void)
+{
+    return atomic_load(&arn__arena_totals.dirty_bytes);
+}
+
+static void started(void)
+{
+    arn_free(arn_malloc(1));
+    arn_malloc_trim(0);
+}
+
+static void touch_and_free(size_t arenas)
+{
+    char *span = arn__span_take(arenas, 1);
+    memset(span, 1, arenas * ARENA_BYTES);
+    arn__span_put(span, arenas, arenas * ARENA_BYTES);
+    arn__purge_settle();
+}
+
+static void stays_in_budget(void)
+{
+    started();
+    arn__options.purge_budget_bytes = 2 * MIB;
+    touch_and_free(7);
+    EXPECT_EQ(dirty_bytes(), 7 * ARENA_BYTES); /* within the budget nothing is purged */
+    touch_and_free(20);
+    EXPECT_LE(dirty_bytes(), 2 * MIB);
+    EXPECT_GE(dirty_bytes(), 1 * MIB); /* nor is everything */
+    arn__arena_verify();
+}
+
+TEST(purge, keeps_dirty_memory_within_the_budget)
+{
+    IN_OWN_PROCESS(stays_in_budget());
+}
+
+static void an_eighth(void)
+{
+    started();
+    arn__options.purge_budget_bytes = 0;
+    char *kept = arn__span_take(160, 1); /* 40 MiB alive, never touched */
+    touch_and_free(16);
+    EXPECT_EQ(dirty_bytes(), 16 * ARENA_BYTES); /* 4 MiB of 5 */
+    arn__span_put(kept, 160, 0);
+    arn__purge_settle();
+    EXPECT_EQ(dirty_bytes(), 0);
+}
+
+TEST(purge, an_eighth_of_what_lives_may_be_dirty)
+{
+    IN_OWN_PROCESS(an_eighth());
+}
+
+static void oldest_first(void)
+{
+    started();
+    arn__options.purge_budget_bytes = (size_t)64 * MIB;
+    char *first = arn__slices_take(16, true), *second = arn__slices_take(16, true),
+         *gap = arn__slices_take(16, true), *third = arn__slices_take(16, true);
+    arn__slices_put(second, 16, 16);
+    arn__slices_put(third, 16, 16);
+    arn__slices_put(first, 16, 16);
+    arn__purge_to(2 * ARENA_BYTES);
+    EXPECT_EQ(arn__arena(second)->dirty, 0);
+    EXPECT_NE(arn__arena(third)->dirty, 0);
+    EXPECT_NE(arn__arena(first)->dirty, 0);
+    arn__purge_to(1 * ARENA_BYTES);
+    EXPECT_EQ(arn__arena(third)->dirty, 0);
+    EXPECT_NE(arn__arena(first)->dirty, 0);
+    arn__slices_put(gap, 16, 0);
+}
+
+TEST(purge, takes_the_oldest_first)
+{
+    IN_OWN_PROCESS(oldest_first());
+}
+
+static void wait_ms(long ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static void in_time(void)
+{
+    started();
+    arn__options.purge_delay_ms = 20;
+    touch_and_free(4);
+    EXPECT_EQ(dirty_bytes(), 4 * ARENA_BYTES);
+    wait_ms(60);
+    for (unsigned i = 0; i < 200; i++)
+        arn__purge_settle(); /* now and then it looks at the clock */
+    EXPECT_EQ(dirty_bytes(), 0);
+}
+
+TEST(purge, what_has_been_dirty_for_long_goes)
+{
+    IN_OWN_PROCESS(in_time());
+}
+
+static void raises(void)
+{
+    started();
+    arn__options.purge_budget_bytes = 1 * MIB;
+    for (unsigned i = 0; i < 30; i++)
+        touch_and_free(32);
+    /* The same 8 MiB over and over: the budget has come to hold it. */
+    EXPECT_EQ(dirty_bytes(), 32 * ARENA_BYTES);
+}
+
+TEST(purge, ranges_needed_again_soon_raise_the_budget)
+{
+    IN_OWN_PROCESS(raises());
+}
+
+static void only_reuse_counts(void)
+{
+    started();
+    arn__options.purge_budget_bytes = (size_t)64 * MIB;
+    touch_and_free(8);
+    arn__purge_to(0);
+    atomic_store(&arn__arena_totals.reused_bytes, 0);
+    char *slice = arn__slices_take(1, true);
+    *slice = 1;
+    size_t reused = atomic_load(&arn__arena_totals.reused_bytes);
+    EXPECT_EQ(reused, SLICE_BYTES);
+    arn__slices_put(slice, 1, 1);
+    arn__purge_to(0);
+    /* The purge itself took the rest of the arena, too, but did not need it. */
+    EXPECT_EQ(atomic_load(&arn__arena_totals.reused_bytes), reused);
+}
+
+TEST(purge, is_not_itself_taken_for_reuse)
+{
+    IN_OWN_PROCESS(only_reuse_counts());
+}
+
+static void keeps(void)
+{
+    started();
+    arn__options.purge_budget_bytes = (size_t)64 * MIB;
+    touch_and_free(40);
+    EXPECT_TRUE(arn__purge_to(3 * MIB));
+    EXPECT_LE(dirty_bytes(), 3 * MIB);
+    EXPECT_GT(dirty_bytes(), 2 * MIB);
+    EXPECT_FALSE(arn__purge_to(3 * MIB));
+}
+
+TEST(purge, down_to_what_is_to_be_kept)
+{
+    IN_OWN_PROCESS(keeps());
+}

@@ -1,0 +1,258 @@
+/* region.c - reservations: first fit, alignment, the frontier, what goes back to the OS. */
+#include "region.h"
+
+#include <arenite/arenite.h>
+#include <string.h>
+
+#include "arena.h"
+#include "os.h"
+#include "pattern.h"
+#include "shim.h"
+
+static size_t count_regions(void)
+{
+    size_t regions = 0;
+    for (struct region *region = arn__regions; region != NULL; region = region->next)
+        regions++;
+    return regions;
+}
+
+static void started(void)
+{
+    arn_free(arn_malloc(1));
+    arn_malloc_trim(0); /* its pool is gone */
+}
+
+static void lies_at_2_mib(void)
+{
+    started();
+    for (unsigned i = 0; i < 100; i++)
+        ASSERT_NE(arn__span_take(3, 1), NULL);
+    ASSERT_GT(count_regions(), 2);
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        EXPECT_EQ((uintptr_t)region->base % GROUP_BYTES, 0);
+        EXPECT_EQ(region->arenas % GROUP_ARENAS, 0);
+        EXPECT_EQ(region->opened % GROUP_ARENAS, 0);
+        EXPECT_LE(region->opened, region->arenas);
+    }
+}
+
+TEST(region, lies_at_a_multiple_of_2_mib_and_opens_in_groups)
+{
+    IN_OWN_PROCESS(lies_at_2_mib());
+}
+
+static void first_fit(void)
+{
+    started();
+    char *spans[6];
+    for (unsigned i = 0; i < 6; i++)
+        spans[i] = arn__span_take(4, 1);
+    arn__span_put(spans[1], 4, 0);
+    arn__span_put(spans[3], 4, 0);
+    EXPECT_EQ(arn__span_take(2, 1), spans[1]);
+    EXPECT_EQ(arn__span_take(4, 1), spans[3]);
+    EXPECT_EQ(arn__span_take(2, 1), spans[1] + 2 * ARENA_BYTES);
+}
+
+TEST(region, the_first_gap_that_is_long_enough_is_taken)
+{
+    IN_OWN_PROCESS(first_fit());
+}
+
+static const size_t alignments[] = {1, 2, 4, 8, 16, 64, 256, 1024, 4096};
+
+static void aligned(size_t alignment)
+{
+    started();
+    arn__span_take(1, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        char *span = arn__span_take(1 + i, alignment);
+        ASSERT_NE(span, NULL);
+        EXPECT_EQ((uintptr_t)span % (alignment * ARENA_BYTES), 0);
+        memset(span, 1, 4096);
+        memset(span + (1 + i) * ARENA_BYTES - 4096, 1, 4096);
+    }
+    arn__arena_verify();
+}
+
+TEST_EACH(region, spans_lie_at_any_alignment_up_to_1_gib, size_t, alignment, alignments)
+{
+    IN_OWN_PROCESS(aligned(alignment));
+}
+
+static void frontier(void)
+{
+    started();
+    for (unsigned i = 0; i < 8; i++)
+        arn__span_take(1, 1); /* the first region is full */
+    char *span = arn__span_take(1, 1);
+    struct region *region = arn__arena(span)->region;
+    ASSERT_NE(region, arn__regions);
+    ASSERT_GT(region->arenas, GROUP_ARENAS);
+    EXPECT_EQ(region->opened, GROUP_ARENAS);
+    memset(span, 1, ARENA_BYTES);
+    /* Beyond it there is no access; the next span that needs it moves it. */
+    for (unsigned i = 1; i < GROUP_ARENAS; i++)
+        arn__span_take(1, 1);
+    EXPECT_EQ(region->opened, GROUP_ARENAS);
+    char *next = arn__span_take(1, 1);
+    EXPECT_EQ(next, span + GROUP_BYTES);
+    EXPECT_EQ(region->opened, 2 * GROUP_ARENAS);
+    memset(next, 1, ARENA_BYTES);
+}
+
+TEST(region, is_accessible_up_to_its_frontier_only)
+{
+    IN_OWN_PROCESS(frontier());
+    EXPECT_DEATH(
+        {
+            started();
+            for (unsigned i = 0; i < 9; i++)
+                arn__span_take(1, 1);
+            struct region *region = arn__regions->next;
+            *(volatile char *)(region->base + (size_t)region->opened * ARENA_BYTES) = 1;
+        },
+        "");
+}
+
+static void fail_to_open(void)
+{
+    started();
+    for (unsigned i = 0; i < 8 + 8; i++)
+        ASSERT_NE(arn__span_take(1, 1), NULL);
+    struct region *region = arn__regions->next;
+    uint32_t opened = region->opened, free_arenas = region->free_arenas;
+    arn__os_fail_at(1, 1000);
+    EXPECT_EQ(arn__span_take(1, 1), NULL);
+    arn__os_fail_at(0, 0);
+    EXPECT_EQ(region->opened, opened);
+    EXPECT_EQ(region->free_arenas, free_arenas);
+    EXPECT_NE(arn__span_take(1, 1), NULL);
+}
+
+TEST(region, a_frontier_that_cannot_move_costs_nothing)
+{
+    IN_OWN_PROCESS(fail_to_open());
+}
+
+static void halved(void)
+{
+    started();
+    for (unsigned i = 0; i < 8; i++)
+        arn__span_take(1, 1);
+    arn__os_fail_at(1, 1); /* the metadata's first chunk */
+    char *span = arn__span_take(1, 1);
+    arn__os_fail_at(0, 0);
+    ASSERT_NE(span, NULL);
+    arn__os_fail_at(1, 1); /* a reservation */
+    span = arn__span_take(200, 1);
+    arn__os_fail_at(0, 0);
+    if (span == NULL)
+        span = arn__span_take(200, 1);
+    ASSERT_NE(span, NULL);
+    memset(span, 1, 200 * (size_t)ARENA_BYTES);
+    arn__arena_verify();
+}
+
+TEST(region, a_reservation_that_is_refused_is_tried_smaller)
+{
+    IN_OWN_PROCESS(halved());
+}
+
+static void take_at(void)
+{
+    started();
+    char *span = arn__span_take(2, 1), *next = arn__span_take(1, 1);
+    ASSERT_EQ(next, span + 2 * ARENA_BYTES);
+    EXPECT_FALSE(arn__span_take_at(span + 2 * ARENA_BYTES, 1));
+    arn__span_put(next, 1, 0);
+    EXPECT_TRUE(arn__span_take_at(span + 2 * ARENA_BYTES, 1));
+    EXPECT_FALSE(arn__span_take_at(span + 2 * ARENA_BYTES, 1));
+    /* Past the region's end nothing is taken. */
+    struct region *region = arn__regions;
+    EXPECT_FALSE(arn__span_take_at(region->base + (region->arenas - 1) * (size_t)ARENA_BYTES, 2));
+    arn__arena_verify();
+}
+
+TEST(region, arenas_are_taken_at_a_place_if_all_are_free)
+{
+    IN_OWN_PROCESS(take_at());
+}
+
+/* Two regions may touch: the end of one is the start of the other. */
+static void grow_across(void)
+{
+    enum { BLOCKS = 1000 };
+    static char *blocks[BLOCKS];
+    struct region *low = NULL, *high = NULL;
+    size_t count = 0;
+    for (; count < BLOCKS && count_regions() < 6; count++)
+        blocks[count] = arn_malloc(300000);
+    for (struct region *a = arn__regions; a != NULL; a = a->next) {
+        for (struct region *b = arn__regions; b != NULL; b = b->next) {
+            if (a->opened == a->arenas && a->base + (size_t)a->arenas * ARENA_BYTES == b->base)
+                low = a, high = b;
+        }
+    }
+    if (low == NULL)
+        SKIP("no two regions touch here");
+    char *last = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (arn__arena(blocks[i])->region == high) {
+            arn_free(blocks[i]);
+            blocks[i] = NULL;
+        } else if (blocks[i] + 2 * ARENA_BYTES == high->base) {
+            last = blocks[i];
+            blocks[i] = NULL;
+        }
+    }
+    ASSERT_NE(last, NULL);
+    memset(last, 1, 300000);
+    last = arn_realloc(last, 900000);
+    ASSERT_NE(last, NULL);
+    size_t usable = arn_malloc_usable_size(last);
+    EXPECT_EQ(arn__arena(last)->region, arn__arena(last + usable - 1)->region);
+    arn_free(last);
+    for (size_t i = 0; i < count; i++)
+        arn_free(blocks[i]);
+    for (struct region *region = arn__regions; region != NULL; region = region->next)
+        EXPECT_EQ(region->free_arenas, region->arenas);
+}
+
+TEST(region, a_span_does_not_grow_into_the_next_region)
+{
+    IN_OWN_PROCESS(grow_across());
+}
+
+static void goes_back(void)
+{
+    started();
+    enum { COUNT = 40 };
+    char *spans[COUNT];
+    size_t reserved_before = arn__region_totals.reserved_bytes;
+    size_t opened_before = arn__region_totals.opened_bytes;
+    for (unsigned i = 0; i < COUNT; i++) {
+        spans[i] = arn__span_take(2, 1);
+        memset(spans[i], 1, 100000);
+    }
+    EXPECT_GT(count_regions(), 2);
+    EXPECT_EQ(arn__arena_release_regions(), 0);
+    for (unsigned i = 0; i < COUNT; i++)
+        arn__span_put(spans[i], 2, 100000);
+    size_t reserved = arn__region_totals.reserved_bytes;
+    EXPECT_EQ(arn__arena_release_regions(), reserved - reserved_before);
+    EXPECT_EQ(count_regions(), 1);
+    EXPECT_EQ(arn__region_totals.reserved_bytes, reserved_before);
+    EXPECT_EQ(arn__region_totals.opened_bytes, opened_before);
+    arn__arena_verify();
+    char *again = arn__span_take(9, 1);
+    ASSERT_NE(again, NULL);
+    EXPECT_TRUE(pattern_zero(again, 9 * (size_t)ARENA_BYTES));
+    arn__arena_verify();
+}
+
+TEST(region, one_that_is_wholly_free_goes_back_to_the_os)
+{
+    IN_OWN_PROCESS(goes_back());
+}
