@@ -314,7 +314,7 @@ bool arn__span_take_at(char *base, size_t arenas)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct region *region = arn__arena(base - ARENA_BYTES)->region; /* the next may adjoin */
-    bool available = arn__region_take_at(region, base, arenas, live());
+    bool available = region != NULL && arn__region_take_at(region, base, arenas, live());
     if (available)
         hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);

@@ -46,6 +46,7 @@ struct heap {
     size_t ring_bytes;
     struct heap *next;      /* all heaps ever made */
     struct heap *next_idle; /* those without a thread */
+    int thread;             /* whose it is; 0: nobody's. Under the heaps' lock */
     unsigned exit_rounds;   /* of thread-specific destructors seen: see thread.c */
 };
 

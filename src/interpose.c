@@ -4,6 +4,7 @@
  * from libc would mix two heaps.
  */
 #include <arenite/arenite.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -250,19 +251,46 @@ EXPORT int malloc_info(int options, FILE *stream)
 
 typedef void (*new_handler)(void);
 
-/* std::get_new_handler() of libstdc++ and libc++ are one name; std::__throw_bad_alloc() differ. */
-extern new_handler cxx_get_new_handler(void) __asm__("_ZSt15get_new_handlerv")
+/* Functions of the C++ library, which may come with the program, or late and out of sight, with a
+ * plug-in: weak where it was linked, looked up by name where it was not. std::get_new_handler() of
+ * libstdc++ and libc++ are one name; std::__throw_bad_alloc() differ. */
+extern new_handler linked_get_new_handler(void) __asm__("_ZSt15get_new_handlerv")
     __attribute__((weak));
-extern void gnu_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
-extern void llvm_throw_bad_alloc(void) __asm__("_ZNSt3__117__throw_bad_allocEv")
-    __attribute__((weak));
+extern void linked_throw(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
+extern void linked_throw_llvm(void) __asm__("_ZNSt3__117__throw_bad_allocEv") __attribute__((weak));
+extern void *late_dlopen(const char *, int) __asm__("dlopen") __attribute__((weak));
+extern void *late_dlsym(void *, const char *) __asm__("dlsym") __attribute__((weak));
+
+static void *find_late(const char *name)
+{
+    static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
+    void *found = NULL;
+    if (late_dlopen == NULL || late_dlsym == NULL)
+        return NULL; /* a static program has what it has */
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries && found == NULL; i++) {
+        void *library = late_dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
+        found = library == NULL ? NULL : late_dlsym(library, name);
+    }
+    return found;
+}
+
+static new_handler handler_now(void)
+{
+    new_handler (*get)(void) = linked_get_new_handler;
+    if (get == NULL)
+        get = (new_handler(*)(void))find_late("_ZSt15get_new_handlerv");
+    return get == NULL ? NULL : get();
+}
 
 static void throw_bad_alloc(void)
 {
-    if (gnu_throw_bad_alloc != NULL)
-        gnu_throw_bad_alloc();
-    if (llvm_throw_bad_alloc != NULL)
-        llvm_throw_bad_alloc();
+    void (*throw_it)(void) = linked_throw != NULL ? linked_throw : linked_throw_llvm;
+    if (throw_it == NULL)
+        throw_it = (void (*)(void))find_late("_ZSt17__throw_bad_allocv");
+    if (throw_it == NULL)
+        throw_it = (void (*)(void))find_late("_ZNSt3__117__throw_bad_allocEv");
+    if (throw_it != NULL)
+        throw_it();
     struct line line = {.length = 0};
     arn__line_text(&line, "arenite: operator new: out of memory, and no C++ library to throw with");
     arn__line_write(&line, 2);
@@ -272,11 +300,6 @@ static void throw_bad_alloc(void)
 static void *try_new(size_t bytes, size_t alignment)
 {
     return alignment == 0 ? arn__malloc(bytes) : arn__aligned(alignment, bytes);
-}
-
-static new_handler handler_now(void)
-{
-    return cxx_get_new_handler != NULL ? cxx_get_new_handler() : NULL;
 }
 
 /* [new.delete.single]: try, call the new handler, try again; without one, throw. */

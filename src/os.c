@@ -116,9 +116,9 @@ bool arn__os_purge(void *start, size_t bytes)
     if (done && madvise(start, bytes, MADV_DONTNEED) != 0) {
         /* EINVAL: the pages are locked, and stay. Anything else: the call is refused (a seccomp
          * filter), and a new mapping in place has the same effect. */
-        done = errno != EINVAL &&
-               mmap(start, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+        done =
+            errno != EINVAL && mmap(start, bytes, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
     }
     errno = saved;
     return done;
@@ -173,6 +173,24 @@ uint32_t arn__os_now_ms(void)
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     errno = saved;
     return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+int arn__os_thread(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+int arn__os_child_thread(void)
+{
+    return (int)syscall(SYS_getpid); /* it leads the new process */
+}
+
+bool arn__os_thread_gone(int thread)
+{
+    int saved = errno;
+    bool gone = syscall(SYS_tgkill, (int)syscall(SYS_getpid), thread, 0) != 0 && errno == ESRCH;
+    errno = saved;
+    return gone;
 }
 
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value)

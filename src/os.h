@@ -68,6 +68,13 @@ bool arn__os_address_space_limited(void);
 /* Milliseconds of a monotonic clock, coarse. */
 uint32_t arn__os_now_ms(void);
 
+/* The calling thread's number, never 0; and is that thread of this process gone? False if unknown. */
+int arn__os_thread(void);
+bool arn__os_thread_gone(int thread);
+
+/* In a forked child: the number of the thread that forked. */
+int arn__os_child_thread(void);
+
 /* Sleeps while *word == value (may return early); wakes so many sleepers. */
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value);
 void arn__os_wake(_Atomic uint32_t *word, int sleepers);

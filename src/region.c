@@ -233,16 +233,23 @@ size_t arn__region_release_free(void (*forget)(struct arena *))
     for (struct region **link = &arn__regions; *link != NULL;) {
         struct region *region = *link;
         size_t bytes = (size_t)region->arenas * ARENA_BYTES;
-        /* The first shares its mapping with the first table. */
-        if (region == (struct region *)first_region || region->free_arenas < region->arenas ||
-            !arn__os_unmap(region->base, bytes)) {
+        /* The first shares its mapping with the first table. Unlinked before it is unmapped: a child
+         * forked in between must not find it. */
+        bool free =
+            region != (struct region *)first_region && region->free_arenas == region->arenas;
+        if (free)
+            *link = region->next;
+        if (free && !arn__os_unmap(region->base, bytes)) {
+            *link = region;
+            free = false;
+        }
+        if (!free) {
             link = &region->next;
             continue;
         }
+        /* The record itself is not reused: a few bytes per region ever reserved. */
         for (size_t i = 0; i < region->opened; i++)
             forget(arn__region_arena(region, i));
-        /* The record itself is not reused: a few bytes per region ever reserved. */
-        *link = region->next;
         arn__region_totals.reserved_bytes -= bytes;
         arn__region_totals.opened_bytes -= (size_t)region->opened * ARENA_BYTES;
         released += bytes;

@@ -25,6 +25,7 @@ __thread struct thread arn__thread __attribute__((tls_model("initial-exec"))) = 
 static struct lock heaps_lock;
 static struct heap first_heap; /* no page of metadata for a program of one thread */
 static struct heap *all_heaps, *idle_heaps;
+static struct heap *next_to_look_at; /* of all heaps: see take_dead_heap */
 static size_t heaps_made, heaps_idle;
 
 /* For threads that cannot have a heap. */
@@ -38,10 +39,13 @@ enum { CHILD_NEW, CHILD_MENDING, CHILD_READY };
 struct control {
     _Atomic uint32_t state;
     struct heap *_Atomic survivor; /* the forking thread's heap, when fork() told */
+    atomic_bool told;              /* it did; NULL: that thread has no heap */
 };
 
-static struct control before_start = {CHILD_READY, NULL};
+static struct control before_start = {CHILD_READY, NULL, false};
 static struct control *_Atomic control = &before_start;
+
+static bool wiped_on_fork; /* else children of _Fork and clone are not noticed */
 
 static pthread_key_t exit_key;
 static bool have_exit_key;
@@ -82,7 +86,7 @@ static void abandon_pools(struct heap *survivor)
 static void mend(struct heap *survivor)
 {
     all_heaps = survivor;
-    idle_heaps = NULL;
+    idle_heaps = next_to_look_at = NULL;
     heaps_made = survivor != NULL;
     heaps_idle = 0;
     if (survivor != NULL) {
@@ -103,6 +107,8 @@ static void mend_child(struct control *page, struct heap *own)
     struct heap *survivor = atomic_load(&page->survivor);
     if (survivor == NULL && own != &nobody)
         survivor = own;
+    if (survivor != NULL)
+        survivor->thread = arn__os_child_thread();
     arn__lock_reset(&heaps_lock);
     arn__lock_reset(&orphan_lock);
     arn__lock_reset(&arn__arena_lock);
@@ -115,23 +121,28 @@ static void mend_child(struct control *page, struct heap *own)
         mend(survivor);
 }
 
-/* Before any lock is taken: is this a new process? The first thread to notice mends it. */
-static void notice_fork(struct heap *own)
+/* Before any lock is taken: is this a new process? The first thread to notice mends it. False: not
+ * yet, for this thread was born in the child, and only the one that forked knows which heap lives on.
+ */
+static bool notice_fork(struct heap *own)
 {
     struct control *page = atomic_load_explicit(&control, memory_order_acquire);
     if (__builtin_expect(atomic_load_explicit(&page->state, memory_order_acquire) == CHILD_READY,
                          true))
-        return;
+        return true;
+    if (own == &nobody && !atomic_load(&page->told) && all_heaps != NULL)
+        return false;
     uint32_t state = CHILD_NEW;
     if (atomic_compare_exchange_strong(&page->state, &state, CHILD_MENDING)) {
         mend_child(page, own);
         /* release: pairs with the acquire above. */
         atomic_store_explicit(&page->state, CHILD_READY, memory_order_release);
         arn__os_wake(&page->state, INT_MAX);
-        return;
+        return true;
     }
     while (atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY)
         arn__os_wait(&page->state, CHILD_MENDING);
+    return true;
 }
 
 /* fork() tells which thread lives on; _Fork and clone do not, and have but that one. */
@@ -140,13 +151,15 @@ static void tell_survivor(void)
     struct control *page = atomic_load(&control);
     if (arn__thread.heap != &nobody)
         atomic_store(&page->survivor, arn__thread.heap);
+    atomic_store(&page->told, true);
 }
 
 /* Where pages can't be wiped in children, fork() alone tells them. */
 static void tell_child(void)
 {
     struct control *page = atomic_load(&control);
-    atomic_store(&page->survivor, NULL);
+    atomic_store(&page->survivor, arn__thread.heap == &nobody ? NULL : arn__thread.heap);
+    atomic_store(&page->told, true);
     atomic_store(&page->state, CHILD_NEW);
 }
 
@@ -161,7 +174,8 @@ static bool start(void)
     if (!arn__region_start(&page))
         return false;
     struct control *fresh = page;
-    if (!arn__os_wipe_on_fork(page, arn__os_page_bytes()))
+    wiped_on_fork = arn__os_wipe_on_fork(page, arn__os_page_bytes());
+    if (!wiped_on_fork)
         pthread_atfork(NULL, NULL, tell_child);
     atomic_store(&fresh->state, CHILD_READY);
     atomic_store_explicit(&control, fresh, memory_order_release);
@@ -170,6 +184,23 @@ static bool start(void)
 }
 
 /* ---- heaps ---- */
+
+enum { LOOKED_AT = 4 };
+
+/* The heap of a thread that is gone without its destructor: it was born in the last round of
+ * destructors, or is none of libc's. Looked for among a few heaps each time, round and round. */
+static struct heap *take_dead_heap(void)
+{
+    for (unsigned i = 0; wiped_on_fork && i < LOOKED_AT && i < heaps_made; i++) {
+        struct heap *heap = next_to_look_at == NULL ? all_heaps : next_to_look_at;
+        next_to_look_at = heap->next;
+        if (heap->thread != 0 && arn__os_thread_gone(heap->thread)) {
+            arn__heap_abandon(heap);
+            return heap;
+        }
+    }
+    return NULL;
+}
 
 /* Under the heaps lock; NULL: no memory. */
 static struct heap *make_heap(void)
@@ -180,6 +211,8 @@ static struct heap *make_heap(void)
         heaps_idle--;
         return heap;
     }
+    if ((heap = take_dead_heap()) != NULL)
+        return heap;
     heap = all_heaps == NULL ? &first_heap : arn__meta_alloc(sizeof *heap);
     if (heap == NULL)
         return NULL;
@@ -199,6 +232,8 @@ static struct heap *birth(void)
     arn__lock(&heaps_lock, RANK_HEAPS);
     started = started || start();
     struct heap *heap = started ? make_heap() : NULL;
+    if (heap != NULL)
+        heap->thread = arn__os_thread();
     arn__unlock(&heaps_lock, RANK_HEAPS);
     if (heap == NULL)
         return NULL;
@@ -213,18 +248,20 @@ static struct heap *birth(void)
     return heap;
 }
 
-/* The destructors of other keys may allocate and free: come back until the last round. */
+/* The destructors of other keys may allocate and free: most of them in the first round, which this
+ * one lets pass. Not more, for a thread that began to allocate in a destructor has fewer rounds left.
+ * What comes later is served by the orphan heap. */
 static void thread_exits(void *argument)
 {
     struct heap *heap = argument;
-    if (++heap->exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS &&
-        pthread_setspecific(exit_key, heap) == 0)
+    if (heap->exit_rounds++ == 0 && pthread_setspecific(exit_key, heap) == 0)
         return;
     if (arn__thread_enter() != heap)
         return;
     arn__heap_abandon(heap);
     arn__thread.departed = true;
     arn__lock(&heaps_lock, RANK_HEAPS);
+    heap->thread = 0;
     heap->next_idle = idle_heaps;
     idle_heaps = heap;
     heaps_idle++;
@@ -274,7 +311,10 @@ struct heap *arn__thread_enter(void)
     /* A signal handler finds no lists, and comes here. */
     arn__thread.heap = &nobody;
     atomic_signal_fence(memory_order_seq_cst);
-    notice_fork(heap);
+    if (!notice_fork(heap)) {
+        arn__thread.inside = false;
+        return NULL;
+    }
     if (__builtin_expect(!options_known, false))
         options_known = arn__options_read();
     free_deferred();

@@ -80,7 +80,7 @@ template <class Container> unsigned long churn(unsigned seed)
 
 int main()
 {
-    std::cout << fold(std::make_index_sequence<300>{}) << ' '
+    std::cout << fold(std::make_index_sequence<200>{}) << ' '
               << Sum<int, double, std::string, std::tuple<long, char>, Value>().bytes() << '\n';
     std::cout << churn<std::map<unsigned long, std::string>>(1) << ' '
               << churn<std::unordered_map<unsigned long, std::string>>(2) << '\n';

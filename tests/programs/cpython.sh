@@ -3,7 +3,7 @@
 
 set -euo pipefail
 export PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
-for allocator in pymalloc malloc; do
+for allocator in default malloc; do
     echo "== $allocator"
     PYTHONMALLOC=$allocator under python3 "$TESTS_DIR/cpython.py"
 done

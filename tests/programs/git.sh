@@ -48,8 +48,8 @@ under git -c gc.pruneExpire=now -c core.commitGraph=true gc -q --aggressive
 under git fsck --full --strict 2>&1
 under git archive HEAD | sha256sum
 under git fast-export --all | sha256sum
-under git bisect start -q HEAD HEAD~100 >/dev/null
-under git bisect run grep -q 'changed in 90' file6.txt 2>&1 | tail -n 1
+under git bisect start HEAD HEAD~100 >/dev/null
+under git bisect run grep -q 'changed in [0-9][0-9]$' file6.txt 2>&1 | tail -n 1
 under git clone -q --no-local "file://$PWD" ../clone
 under git -C ../clone rev-parse HEAD
 under git -C ../clone fsck --full 2>&1

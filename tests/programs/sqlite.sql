@@ -1,4 +1,5 @@
 -- Page cache, lookaside, sorter and statement blocks, all from malloc.
+PRAGMA synchronous = off;
 PRAGMA journal_mode = wal;
 PRAGMA cache_size = -20000;
 PRAGMA temp_store = memory;

@@ -16,18 +16,47 @@ static const size_t gib = (size_t)1 << 30;
 
 /* One of each kind, and the edges between them. */
 static const size_t sizes[] = {
-    1,          15,          16,          17,          24,          100,           1023,
-    1024,       1025,        1152,        2000,        4096,        8192,          8193,
-    10000,      20000,       32767,       32768,       32769,       49152,         65536,
-    100000,     262143,      262144,      262145,      300000,      1 * MIB,       2 * MIB,
-    2 * MIB + 1, 5 * MIB + 7, 32 * MIB - 1, 32 * MIB,   32 * MIB + 1, 40 * MIB + 123,
+    1,
+    15,
+    16,
+    17,
+    24,
+    100,
+    1023,
+    1024,
+    1025,
+    1152,
+    2000,
+    4096,
+    8192,
+    8193,
+    10000,
+    20000,
+    32767,
+    32768,
+    32769,
+    49152,
+    65536,
+    100000,
+    262143,
+    262144,
+    262145,
+    300000,
+    1 * MIB,
+    2 * MIB,
+    2 * MIB + 1,
+    5 * MIB + 7,
+    32 * MIB - 1,
+    32 * MIB,
+    32 * MIB + 1,
+    40 * MIB + 123,
 };
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 /* Requests that no machine can serve. */
-static const size_t impossible[] = {SIZE_MAX,        SIZE_MAX - 1,    SIZE_MAX - 15,
-                                    SIZE_MAX - 4095, SIZE_MAX - 4096, SIZE_MAX / 2 + 1,
-                                    SIZE_MAX / 2,    PTRDIFF_MAX,     PTRDIFF_MAX - 1,
+static const size_t impossible[] = {SIZE_MAX,           SIZE_MAX - 1,    SIZE_MAX - 15,
+                                    SIZE_MAX - 4095,    SIZE_MAX - 4096, SIZE_MAX / 2 + 1,
+                                    SIZE_MAX / 2,       PTRDIFF_MAX,     PTRDIFF_MAX - 1,
                                     PTRDIFF_MAX - 4096, (size_t)1 << 60, (size_t)1 << 48};
 
 /* Keeps the compiler from knowing where a pointer is from. */
@@ -211,7 +240,8 @@ TEST(alloc, alignments_that_are_no_power_of_two_are_EINVAL)
 
 TEST(alloc, memalign_rounds_an_alignment_up_as_glibc_does)
 {
-    static const size_t pairs[][2] = {{0, 16}, {1, 16}, {3, 16}, {17, 32}, {24, 32}, {100, 128},
+    static const size_t pairs[][2] = {{0, 16},      {1, 16},          {3, 16},
+                                      {17, 32},     {24, 32},         {100, 128},
                                       {4097, 8192}, {100000, 131072}, {3 * MIB, 4 * MIB}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         void *block = arn_memalign(pairs[i][0], 50);
@@ -228,9 +258,8 @@ static const size_t alignments[] = {1 << 4,  1 << 5,  1 << 6,  1 << 7,  1 << 8, 
 
 TEST_EACH(alloc, aligned_blocks_lie_at_the_alignment, size_t, alignment, alignments)
 {
-    static const size_t some[] = {0,     1,      16,     17,      1000,    4096,     5000,
-                                  16384, 30000,  32768,  40000,   100000,  262144,   300000,
-                                  3 * MIB, 40 * MIB};
+    static const size_t some[] = {0,     1,     16,    17,     1000,   4096,   5000,    16384,
+                                  30000, 32768, 40000, 100000, 262144, 300000, 3 * MIB, 40 * MIB};
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         void *blocks[3];
         for (unsigned j = 0; j < 3; j++) {
@@ -340,7 +369,8 @@ TEST(alloc, calloc_is_zero_for_every_class_as_the_pool_is_carved_freed_and_fille
 
 TEST(alloc, calloc_of_nothing_is_a_block)
 {
-    void *block = arn_calloc(0, 0), *other = arn_calloc(0, SIZE_MAX), *third = arn_calloc(SIZE_MAX, 0);
+    void *block = arn_calloc(0, 0), *other = arn_calloc(0, SIZE_MAX),
+         *third = arn_calloc(SIZE_MAX, 0);
     EXPECT_NE(block, NULL);
     EXPECT_NE(other, NULL);
     EXPECT_NE(third, NULL);
@@ -349,10 +379,10 @@ TEST(alloc, calloc_of_nothing_is_a_block)
     arn_free(third);
 }
 
-static const size_t steps[] = {1,       16,      17,      64,      100,     1024,        1025,
-                               3000,    8192,    20000,   32768,   32769,   50000,       100000,
-                               262144,  262145,  500000,  1 * MIB, 3 * MIB, 8 * MIB + 5, 31 * MIB,
-                               32 * MIB, 33 * MIB, 48 * MIB};
+static const size_t steps[] = {1,       16,          17,       64,       100,      1024,
+                               1025,    3000,        8192,     20000,    32768,    32769,
+                               50000,   100000,      262144,   262145,   500000,   1 * MIB,
+                               3 * MIB, 8 * MIB + 5, 31 * MIB, 32 * MIB, 33 * MIB, 48 * MIB};
 enum { STEPS = sizeof steps / sizeof *steps };
 
 TEST_EACH(alloc, realloc_keeps_the_contents_to_and_from_every_kind, size_t, from, steps)

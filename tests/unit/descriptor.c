@@ -61,7 +61,8 @@ static void covers(void)
     /* Address space that nobody has a table for yet, at the end of one GiB and the start of the
      * next. */
     size_t gib = (size_t)1 << GIB_SHIFT;
-    char *space = mmap(NULL, 3 * gib, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *space =
+        mmap(NULL, 3 * gib, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ASSERT_NE(space, MAP_FAILED);
     char *edge = (char *)(((uintptr_t)space + 2 * gib) & ~(gib - 1));
     ASSERT_FALSE(arn__has_gib(edge));
@@ -88,7 +89,8 @@ TEST(descriptor, tables_are_made_for_every_gib_of_a_range)
 static void refused(void)
 {
     size_t gib = (size_t)1 << GIB_SHIFT;
-    char *space = mmap(NULL, 2 * gib, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *space =
+        mmap(NULL, 2 * gib, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     arn__os_fail_at(1, 1000);
     EXPECT_FALSE(arn__directory_cover(space + gib, 1));
     arn__os_fail_at(0, 0);

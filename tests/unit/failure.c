@@ -39,12 +39,12 @@ struct ledger {
 };
 
 /* In a child: says why and ends it. */
-#define REQUIRE(condition_)                                                            \
-    do {                                                                               \
-        if (!(condition_)) {                                                           \
-            fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition_);       \
-            _exit(1);                                                                  \
-        }                                                                              \
+#define REQUIRE(condition_)                                                      \
+    do {                                                                         \
+        if (!(condition_)) {                                                     \
+            fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition_); \
+            _exit(1);                                                            \
+        }                                                                        \
     } while (0)
 
 static void hold(struct ledger *ledger, void *block, size_t asked)

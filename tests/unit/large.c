@@ -24,7 +24,7 @@ TEST(large, the_kind_follows_from_the_size)
         size_t bytes;
         enum kind kind;
     } cases[] = {
-        {32768, KIND_POOL},       {32769, KIND_RUN},        {ARENA_BYTES, KIND_RUN},
+        {32768, KIND_POOL},           {32769, KIND_RUN},     {ARENA_BYTES, KIND_RUN},
         {ARENA_BYTES + 1, KIND_SPAN}, {32 * MIB, KIND_SPAN}, {32 * MIB + 1, KIND_MAP},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -65,9 +65,9 @@ static void shrunk_and_grown(void)
 {
     arn__options.purge_budget_bytes = (size_t)256 * MIB;
     static const size_t steps[][4] = {
-        {900000, 600000, 880000, 270000},  {900000, 300000, 520000, 900000},
+        {900000, 600000, 880000, 270000},    {900000, 300000, 520000, 900000},
         {3 * MIB, 2 * MIB, 5 * MIB, 300000}, {262145, 400000, 262145, 524288},
-        {260000, 40000, 200000, 50000},    {262144, 33000, 262144, 262144},
+        {260000, 40000, 200000, 50000},      {262144, 33000, 262144, 262144},
     };
     for (unsigned i = 0; i < sizeof steps / sizeof *steps; i++) {
         char *block = arn_malloc(steps[i][0]);

@@ -59,8 +59,8 @@ static size_t mapped_bytes(void)
 
 static void use_up(int resource, size_t bytes, size_t least)
 {
-    size_t limit_bytes = resource == RLIMIT_AS ? mapped_bytes() + (size_t)64 * MIB
-                                               : (size_t)64 * MIB;
+    size_t limit_bytes =
+        resource == RLIMIT_AS ? mapped_bytes() + (size_t)64 * MIB : (size_t)64 * MIB;
     struct rlimit limit = {limit_bytes, limit_bytes};
     ASSERT_EQ(setrlimit(resource, &limit), 0);
     for (unsigned round = 0; round < 3; round++) {

@@ -83,10 +83,9 @@ TEST(options, sizes_take_k_m_and_g)
     restore();
 }
 
-#define BUDGET_BAD(value_)                               \
-    SAID("purge_budget=" value_,                         \
-         "arenite: test: bad value 'purge_budget=" value_ \
-         "'; use 0 to 4611686018427387903 bytes (K, M, G)\n")
+#define BUDGET_BAD(value_)                                                        \
+    SAID("purge_budget=" value_, "arenite: test: bad value 'purge_budget=" value_ \
+                                 "'; use 0 to 4611686018427387903 bytes (K, M, G)\n")
 
 TEST(options, what_is_no_size_is_told_and_changes_nothing)
 {
@@ -119,8 +118,9 @@ TEST(options, bounds_hold)
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 20);
     SAID("map_threshold=1G");
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 30);
-    SAID("map_threshold=1048575", "arenite: test: bad value 'map_threshold=1048575'; use 1048576 to "
-                                  "1073741824 bytes (K, M, G)\n");
+    SAID("map_threshold=1048575",
+         "arenite: test: bad value 'map_threshold=1048575'; use 1048576 to "
+         "1073741824 bytes (K, M, G)\n");
     SAID("map_threshold=1025M", "arenite: test: bad value 'map_threshold=1025M'; use 1048576 to "
                                 "1073741824 bytes (K, M, G)\n");
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 30);
@@ -136,8 +136,7 @@ TEST(options, counts_take_no_suffix)
 
 TEST(options, a_bad_choice_names_the_good_ones)
 {
-    SAID("huge_pages=on",
-         "arenite: test: bad value 'huge_pages=on'; use off or auto or always\n");
+    SAID("huge_pages=on", "arenite: test: bad value 'huge_pages=on'; use off or auto or always\n");
     SAID("misuse=Abort", "arenite: test: bad value 'misuse=Abort'; use abort or ignore\n");
     SAID("show=2", "arenite: test: bad value 'show=2'; use 0 or 1\n");
     SAID("stats=", "arenite: test: bad value 'stats='; use off or exit\n");

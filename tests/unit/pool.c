@@ -224,6 +224,24 @@ TEST(pool, is_fresh_on_memory_that_was_never_written)
     arn_malloc_trim(0);
 }
 
+static void partly_written(void)
+{
+    arn_free(arn_malloc(1));
+    char *base = arn__slices_take(16, true);
+    memset(base + 2 * SLICE_BYTES, 1, SLICE_BYTES);
+    arn__slices_put(base, 2, 0);
+    arn__slices_put(base + 2 * SLICE_BYTES, 1, 1);
+    arn__slices_put(base + 3 * SLICE_BYTES, 1, 0);
+    struct descriptor *pool = arn__pool_create(70, heap());
+    ASSERT_EQ(arn__pool_base(pool), base);
+    EXPECT_FALSE(arn__has_flag(pool, POOL_FRESH));
+}
+
+TEST(pool, is_not_fresh_if_any_of_its_slices_was_written)
+{
+    IN_OWN_PROCESS(partly_written());
+}
+
 /* ---- many threads push, one owner takes: every block comes back once ---- */
 
 enum { PUSHERS = 4 };

@@ -11,8 +11,8 @@
 
 static void counts(void)
 {
-    static const size_t sizes[] = {1, 16, 17, 1000, 1025, 32768, 40000, 262144, 300000, 5 << 20,
-                                   40 << 20};
+    static const size_t sizes[] = {1,     16,     17,     1000,    1025,    32768,
+                                   40000, 262144, 300000, 5 << 20, 40 << 20};
     enum { SIZES = sizeof sizes / sizeof *sizes, EACH = 7 };
     void *blocks[SIZES][EACH];
     struct arn_stats stats;

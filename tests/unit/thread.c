@@ -55,7 +55,6 @@ static void births(unsigned count)
     }
 }
 
-
 static void ten_thousand(void)
 {
     births(400);
@@ -80,6 +79,9 @@ TEST(thread, ten_thousand_are_born_and_die_without_growth)
 
 /* ---- destructors that allocate ---- */
 
+/* The thread sanitizer's own destructor ends its work in the last round. */
+enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - SANITIZED };
+
 static pthread_key_t key;
 static unsigned rounds;
 static void *left_behind[16];
@@ -91,7 +93,7 @@ static void destructor(void *argument)
     memset(block, 1, 100);
     arn_free(argument);
     left_behind[rounds] = block;
-    if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS)
+    if (++rounds < ROUNDS)
         pthread_setspecific(key, arn_malloc(50));
 }
 
@@ -107,7 +109,7 @@ static void destructors(void)
     pthread_t thread;
     ASSERT_EQ(pthread_create(&thread, NULL, with_destructor, NULL), 0);
     pthread_join(thread, NULL);
-    EXPECT_EQ(rounds, PTHREAD_DESTRUCTOR_ITERATIONS);
+    EXPECT_EQ(rounds, ROUNDS);
     for (unsigned i = 0; i < rounds; i++)
         arn_free(left_behind[i]);
     struct arn_stats stats;

@@ -26,7 +26,7 @@ enum { SLOTS = 256, TRACE_OPS = 6000 };
 
 enum op_kind { OP_MALLOC, OP_CALLOC, OP_REALLOC, OP_FREE, OP_ALIGNED, OP_TRIM, OP_KINDS };
 
-static const char *const op_names[OP_KINDS] = {"malloc", "calloc", "realloc",
+static const char *const op_names[OP_KINDS] = {"malloc", "calloc",  "realloc",
                                                "free",   "aligned", "trim"};
 
 struct op {
@@ -270,8 +270,7 @@ static size_t shrink(struct op *ops, size_t count)
         for (size_t from = 0; from < count && runs < MOST_RUNS;) {
             size_t left_out = piece < count - from ? piece : count - from;
             memcpy(shorter, ops, from * sizeof *ops);
-            memcpy(shorter + from, ops + from + left_out,
-                   (count - from - left_out) * sizeof *ops);
+            memcpy(shorter + from, ops + from + left_out, (count - from - left_out) * sizeof *ops);
             runs++;
             if (passes(shorter, count - left_out)) {
                 from += piece;
@@ -359,9 +358,8 @@ static void replay(const char *name)
     unsigned slot, bytes, align_shift;
     while (count < TRACE_OPS &&
            fscanf(file, "%15s %u %u %u", word, &slot, &bytes, &align_shift) == 4) {
-        ops[count] = (struct op){.slot = (uint16_t)(slot % SLOTS),
-                                 .bytes = bytes,
-                                 .align_shift = (uint8_t)align_shift};
+        ops[count] = (struct op){
+            .slot = (uint16_t)(slot % SLOTS), .bytes = bytes, .align_shift = (uint8_t)align_shift};
         while (ops[count].kind < OP_KINDS && strcmp(word, op_names[ops[count].kind]) != 0)
             ops[count].kind++;
         ASSERT_LT(ops[count].kind, OP_KINDS);
