@@ -11,7 +11,6 @@
 #include "large.h"
 #include "os.h"
 #include "purge.h"
-#include "shard.h"
 
 /* ---- allocating ---- */
 
@@ -151,7 +150,9 @@ static const char *misuse_of(const void *pointer, const char *twice)
     if (arn__kind(d) == KIND_NONE)
         return why_not(pointer);
     if (arn__kind(d) != KIND_POOL)
-        return arn__large_starts(d, pointer) ? NULL : not_start;
+        return arn__large_starts(d, pointer)      ? NULL
+               : arn__has_flag(d, LARGE_DEFERRED) ? twice
+                                                  : not_start;
     if (!arn__pool_starts_block(d, pointer))
         return not_start;
     return ((const struct block *)pointer)->mark == arn__mark(pointer) ? twice : NULL;
@@ -172,8 +173,7 @@ static bool free_interrupting(void *pointer)
     if (arn__kind(d) == KIND_MAP)
         return arn__large_unmap(pointer);
     if (arn__kind(d) != KIND_POOL) {
-        arn__thread_defer_free(pointer);
-        return true;
+        return arn__thread_defer_free(pointer);
     }
     if (arn__has_flag(d, POOL_RECOVER))
         return true; /* stays as it is: its recovery takes a lock */
@@ -215,10 +215,7 @@ void arn__free_slow(void *pointer, const char *function)
 void arn__free_emptied(struct descriptor *pool)
 {
     struct heap *heap = arn__thread_enter();
-    if (heap == NULL) {
-        pool->needed = 0; /* stays among the heap's pools, and is found empty by a collection */
-        return;
-    }
+    ARN__ASSERT(heap != NULL, "a thread that is inside has no heap to free into");
     arn__heap_pool_emptied(heap, pool);
     arn__thread_leave(heap);
 }

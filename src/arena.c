@@ -35,9 +35,9 @@ static void subtract(_Atomic size_t *total, size_t bytes)
     add(total, (size_t)0 - bytes);
 }
 
-static size_t live(void)
+static size_t pool_bytes(void)
 {
-    return atomic_load_explicit(&arn__arena_totals.live_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&arn__arena_totals.pool_bytes, memory_order_relaxed);
 }
 
 static unsigned count(unsigned mask)
@@ -210,10 +210,10 @@ static struct arena *take_free_arena(void)
     for (struct arena *arena = dirty_last; arena != NULL && looked_at < LOOKED_AT;
          arena = arena->dirty_prev, looked_at++) {
         if (arena->state == ARENA_FREE &&
-            arn__region_take_at(arena->region, arena->base, 1, live()))
+            arn__region_take_at(arena->region, arena->base, 1, pool_bytes()))
             return arena;
     }
-    char *base = arn__region_take(1, 1, live());
+    char *base = arn__region_take(1, 1, pool_bytes());
     return base == NULL ? NULL : arn__arena(base);
 }
 
@@ -303,7 +303,7 @@ static void hold_span_for_request(char *base, size_t arenas)
 char *arn__span_take(size_t arenas, size_t alignment_arenas)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    char *base = arn__region_take(arenas, alignment_arenas, live());
+    char *base = arn__region_take(arenas, alignment_arenas, pool_bytes());
     if (base != NULL)
         hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
@@ -314,7 +314,7 @@ bool arn__span_take_at(char *base, size_t arenas)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct region *region = arn__arena(base - ARENA_BYTES)->region; /* the next may adjoin */
-    bool available = region != NULL && arn__region_take_at(region, base, arenas, live());
+    bool available = region != NULL && arn__region_take_at(region, base, arenas, pool_bytes());
     if (available)
         hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
@@ -386,7 +386,7 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
             (!arn__has_gib(next) || arn__arena(next)->state != ARENA_FREE ||
              !arn__arena(next)->listed_dirty || arn__arena(next)->region != arena->region))
             break;
-        if (!arn__region_take_at(arena->region, next, 1, live()))
+        if (!arn__region_take_at(arena->region, next, 1, pool_bytes()))
             break;
         hold_span(next, 1);
         range->slices += ARENA_SLICES;
@@ -491,6 +491,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
             while (i + slices < ARENA_SLICES && atomic_load(&d[i + slices].head) == d + i)
                 slices++;
             held |= mask_of(i, slices);
+            add(&arn__arena_totals.pool_bytes, (size_t)slices * SLICE_BYTES);
         } else if (arn__kind(d + i) == KIND_RUN) {
             slices = d[i].needed;
             held |= mask_of(i, slices);

@@ -33,6 +33,7 @@ bool arn__directory_cover(const void *start, size_t bytes)
         struct gib *table = arn__os_map_aligned(sizeof *table, sizeof(struct descriptor));
         if (table == NULL)
             return false;
+        arn__os_huge(table, sizeof *table, false); /* touched here and there */
         if (!arn__directory_enter((void *)(gib << GIB_SHIFT), table))
             arn__os_unmap(table, sizeof *table); /* another thread was faster */
     }

@@ -41,8 +41,9 @@ enum kind {
 
 /* Flags of a pool. */
 enum {
-    POOL_FRESH = 16,   /* memory past `last` has never been written: it reads as zero */
-    POOL_RECOVER = 32, /* after fork: lists may be torn; free blocks are found by their marks */
+    POOL_FRESH = 16,     /* memory past `last` has never been written: it reads as zero */
+    LARGE_DEFERRED = 64, /* a run or span that a signal handler has freed, to be given back later */
+    POOL_RECOVER = 32,   /* after fork: lists may be torn; free blocks are found by their marks */
 };
 
 /* One slice. A pool of several slices repeats owner, last, inverse, head and kind in each of them

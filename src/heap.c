@@ -59,7 +59,7 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 /* A claimed pool, its free blocks in `local`: kept if this heap filled it and has room. */
 static void adopt(struct heap *heap, struct descriptor *pool)
 {
-    bool own = heap != NULL && pool->next == (struct descriptor *)heap;
+    bool own = pool->next == (struct descriptor *)heap;
     pool->next = pool->prev = NULL;
     if (pool->needed == 0) {
         release(pool);

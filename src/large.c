@@ -33,8 +33,16 @@ static size_t granule(void)
 static void enter(void *block, enum kind kind, size_t block_bytes, size_t units)
 {
     struct descriptor *d = arn__descriptor(block);
-    d->block_bytes = block_bytes;
-    d->needed = (uint32_t)units;
+    /* In an order that leaves the block no larger than what it holds. */
+    if (units > d->needed) {
+        d->needed = (uint32_t)units;
+        atomic_signal_fence(memory_order_seq_cst);
+        d->block_bytes = block_bytes;
+    } else {
+        d->block_bytes = block_bytes;
+        atomic_signal_fence(memory_order_seq_cst);
+        d->needed = (uint32_t)units;
+    }
     atomic_store_explicit(&d->kind_flags, (uint8_t)kind, memory_order_release);
 }
 
@@ -120,8 +128,8 @@ void *arn__large_map(size_t bytes, size_t alignment)
         arn__os_unmap(base, map_bytes);
         return NULL;
     }
-    if (arn__options.huge == HUGE_ALWAYS && map_bytes >= GROUP_BYTES)
-        arn__os_huge(base, map_bytes, true);
+    if (arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
+        arn__os_huge(base, map_bytes, arn__options.huge == HUGE_ALWAYS);
     count_map(map_bytes, 0, 1);
     enter(base, KIND_MAP, map_bytes, 0);
     return base;
@@ -179,11 +187,17 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
     char *target = arn__os_reserve(new_bytes, granule());
     if (target == NULL)
         return NULL;
-    if (!arn__directory_cover(target, 1) || !arn__os_move(block, old_bytes, new_bytes, target)) {
+    if (!arn__directory_cover(target, 1)) {
         arn__os_unmap(target, new_bytes);
         return NULL;
     }
+    /* First: the old range may be another thread's as soon as the pages have moved. */
     atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
+    if (!arn__os_move(block, old_bytes, new_bytes, target)) {
+        /* The kernel may have given up the target before it refused: it is not ours to unmap. */
+        enter(block, KIND_MAP, old_bytes, 0);
+        return NULL;
+    }
     enter(target, KIND_MAP, new_bytes, 0);
     return target;
 }
@@ -246,28 +260,54 @@ void *arn__large_alloc_growing(size_t bytes)
     return block != NULL ? block : arn__large_alloc(bytes, 1, false);
 }
 
-bool arn__large_free(void *block)
+/* Gives back what a descriptor of this kind tells of; the kind is gone from it already. */
+static void give_back(void *block, enum kind kind, size_t bytes, size_t units)
+{
+    if (kind == KIND_RUN)
+        arn__slices_put(block, (unsigned)units, (unsigned)units);
+    else if (kind == KIND_SPAN)
+        arn__span_put(block, units, bytes);
+    else if (!unmap(block, bytes))
+        keep_unmappable(block, bytes);
+}
+
+/* Whoever changes the kind from what it was frees the block; a second one is told so. */
+static bool free_from(void *block, unsigned flags)
 {
     struct descriptor *d = arn__descriptor(block);
+    enum kind kind = arn__kind(d);
+    uint8_t expected = (uint8_t)(kind | flags);
     size_t bytes = d->block_bytes;
     size_t units = d->needed;
-    /* Whoever takes the kind away frees it; a second one is told so. */
-    switch (atomic_exchange(&d->kind_flags, KIND_NONE)) {
-    case KIND_RUN:
-        arn__slices_put(block, (unsigned)units, (unsigned)units);
-        break;
-    case KIND_SPAN:
-        arn__span_put(block, units, bytes);
-        break;
-    case KIND_MAP:
-        if (!unmap(block, bytes))
-            keep_unmappable(block, bytes);
-        return true;
-    default:
+    if (kind < KIND_RUN ||
+        !atomic_compare_exchange_strong(&d->kind_flags, &expected, (uint8_t)KIND_NONE))
         return false;
-    }
-    arn__purge_settle();
+    give_back(block, kind, bytes, units);
     return true;
+}
+
+bool arn__large_free(void *block)
+{
+    bool freed = free_from(block, 0);
+    arn__purge_settle();
+    return freed;
+}
+
+bool arn__large_defer(void *block)
+{
+    struct descriptor *d = arn__descriptor(block);
+    uint8_t kind = (uint8_t)arn__kind(d);
+    return atomic_compare_exchange_strong(&d->kind_flags, &kind, (uint8_t)(kind | LARGE_DEFERRED));
+}
+
+void arn__large_free_deferred(void *block)
+{
+    free_from(block, LARGE_DEFERRED);
+}
+
+void arn__large_after_fork(void)
+{
+    unmappable = NULL; /* lost: the list is not to be trusted */
 }
 
 void *arn__large_resize(void *block, size_t bytes)

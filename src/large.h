@@ -33,6 +33,14 @@ bool arn__large_free(void *block);
 /* Frees a map block without taking a lock; false: it is not one. */
 bool arn__large_unmap(void *block);
 
+/* Marks a run or span as freed, to be given back by arn__large_free_deferred, without taking a lock;
+ * false: somebody else frees it, or has. */
+bool arn__large_defer(void *block);
+void arn__large_free_deferred(void *block);
+
+/* In a forked child: the parent's other threads may have been at work here. */
+void arn__large_after_fork(void);
+
 /* Makes the block hold `bytes` without copying: where it is, or by moving its pages. NULL: it can't
  * be done so, and the block is as it was. */
 void *arn__large_resize(void *block, size_t bytes);
@@ -43,7 +51,8 @@ void *arn__large_alloc_growing(size_t bytes);
 /* Is this the start of a large block? */
 static inline bool arn__large_starts(const struct descriptor *d, const void *pointer)
 {
-    return arn__kind(d) >= KIND_RUN && ((uintptr_t)pointer & (SLICE_BYTES - 1)) == 0;
+    return arn__kind(d) >= KIND_RUN && !arn__has_flag(d, LARGE_DEFERRED) &&
+           ((uintptr_t)pointer & (SLICE_BYTES - 1)) == 0;
 }
 
 #endif

@@ -17,6 +17,8 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+enum { CHEAP_SLACK_BYTES = 64 * 1024 };
+
 struct os_failure arn__os_failure;
 
 void arn__os_fail_at(long first, long last)
@@ -85,7 +87,15 @@ void *arn__os_map(size_t bytes)
 
 void *arn__os_map_aligned(size_t bytes, size_t alignment)
 {
-    return map_aligned(bytes, alignment, PROT_READ | PROT_WRITE);
+    if (alignment <= CHEAP_SLACK_BYTES)
+        return map_aligned(bytes, alignment, PROT_READ | PROT_WRITE);
+    /* The slack must not be charged for, not even for the moment until it is trimmed. */
+    void *start = map_aligned(bytes, alignment, PROT_NONE);
+    if (start != NULL && !arn__os_open(start, bytes)) {
+        arn__os_unmap(start, bytes);
+        start = NULL;
+    }
+    return start;
 }
 
 void *arn__os_reserve(size_t bytes, size_t alignment)

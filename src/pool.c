@@ -49,6 +49,8 @@ struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
         /* Last: a slice with a head is part of a pool, also to a child forked in between. */
         atomic_store_explicit(&d->head, pool, memory_order_release);
     }
+    atomic_fetch_add_explicit(&arn__arena_totals.pool_bytes, (size_t)shape->slices * SLICE_BYTES,
+                              memory_order_relaxed);
     arn__pool_carve(pool);
     return pool;
 }
@@ -118,6 +120,8 @@ void arn__pool_release(struct descriptor *pool)
         atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
         atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
     }
+    atomic_fetch_sub_explicit(&arn__arena_totals.pool_bytes, (size_t)slices * SLICE_BYTES,
+                              memory_order_relaxed);
     arn__slices_put(base, slices, touched);
 }
 
@@ -259,6 +263,8 @@ void arn__pool_mend_remote(struct descriptor *pool)
 {
     char *base = arn__pool_base(pool);
     uint64_t word = atomic_load(arn__remote(base));
+    if (word == arn__remote_word(POOL_OWNED, 0, 0))
+        return; /* and no page is written */
     struct block *block = block_at(base, (unsigned)(word & 0xffff));
     struct block *last = NULL;
     unsigned count = 0;

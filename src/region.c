@@ -59,8 +59,6 @@ static void enter(struct region *region, char *base, size_t bytes, size_t opened
     *link = region;
     arn__region_totals.reserved_bytes += bytes;
     arn__region_totals.opened_bytes += opened * ARENA_BYTES;
-    if (arn__options.huge != HUGE_AUTO)
-        arn__os_huge(base, bytes, arn__options.huge == HUGE_ALWAYS);
 }
 
 bool arn__region_start(void **control)
@@ -74,6 +72,10 @@ bool arn__region_start(void **control)
     if (start == NULL)
         return false;
     uintptr_t group = ((uintptr_t)start + bytes - GROUP_BYTES) & ~(uintptr_t)(GROUP_BYTES - 1);
+    /* No huge pages for a small heap, nor for tables, whatever the system's setting: see open_to. */
+    arn__os_huge(start, bytes, false);
+    if (arn__options.huge == HUGE_ALWAYS)
+        arn__os_huge((char *)group, GROUP_BYTES, true);
     /* There is a table if a start that failed was followed by map blocks: it stays. */
     arn__directory_enter((void *)group, (struct gib *)start);
     *control = start + tables;
@@ -90,6 +92,7 @@ static bool reserve_exactly(size_t bytes)
         return false;
     char *base = arn__os_reserve(bytes, GROUP_BYTES);
     if (base != NULL && arn__directory_cover(base, bytes)) {
+        arn__os_huge(base, bytes, arn__options.huge == HUGE_ALWAYS);
         enter(region, base, bytes, 0);
         return true;
     }
@@ -123,7 +126,7 @@ static bool reserve(size_t bytes)
 }
 
 /* Moves the frontier past `arenas`. */
-static bool open_to(struct region *region, size_t arenas, size_t live_bytes)
+static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
 {
     if (arenas <= region->opened)
         return true;
@@ -132,8 +135,9 @@ static bool open_to(struct region *region, size_t arenas, size_t live_bytes)
     size_t bytes = (target - region->opened) * ARENA_BYTES;
     if (!arn__os_open(from, bytes))
         return false;
-    /* What a huge page may waste is bounded by a sixteenth of what lives. */
-    if (arn__options.huge == HUGE_AUTO && live_bytes / 16 >= GROUP_BYTES)
+    /* What a huge page may waste is bounded by a sixteenth of what pools hold: a large block may be
+     * large and hardly touched. */
+    if (arn__options.huge == HUGE_AUTO && pool_bytes / 16 >= GROUP_BYTES)
         arn__os_huge(from, bytes, true);
     region->opened = (uint32_t)target;
     arn__region_totals.opened_bytes += bytes;
@@ -184,29 +188,34 @@ static void take(struct region *region, size_t idx, size_t arenas)
     }
 }
 
-static char *take_existing(size_t arenas, size_t alignment_arenas, size_t live_bytes)
+/* `refused`: there is room, but the OS does not let it be opened; nor would it more of it. */
+static char *take_existing(size_t arenas, size_t alignment_arenas, size_t pool_bytes, bool *refused)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
         if (region->free_arenas < arenas)
             continue;
         size_t idx = find(region, arenas, alignment_arenas);
-        if (idx < region->arenas && open_to(region, idx + arenas, live_bytes)) {
+        if (idx == region->arenas)
+            continue;
+        if (open_to(region, idx + arenas, pool_bytes)) {
             take(region, idx, arenas);
             return region->base + idx * ARENA_BYTES;
         }
+        *refused = true;
     }
     return NULL;
 }
 
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t live_bytes)
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t pool_bytes)
 {
-    char *base = take_existing(arenas, alignment_arenas, live_bytes);
-    if (base == NULL && reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
-        base = take_existing(arenas, alignment_arenas, live_bytes);
+    bool refused = false;
+    char *base = take_existing(arenas, alignment_arenas, pool_bytes, &refused);
+    if (base == NULL && !refused && reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
+        base = take_existing(arenas, alignment_arenas, pool_bytes, &refused);
     return base;
 }
 
-bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t live_bytes)
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t pool_bytes)
 {
     size_t idx = (size_t)(base - region->base) / ARENA_BYTES;
     if (idx + arenas > region->arenas)
@@ -215,7 +224,7 @@ bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_
         if (!is_free(region, idx + i))
             return false;
     }
-    if (!open_to(region, idx + arenas, live_bytes))
+    if (!open_to(region, idx + arenas, pool_bytes))
         return false;
     take(region, idx, arenas);
     return true;

@@ -1,8 +1,8 @@
 /* region.h - address space from the OS, and which of its arenas are free.
  *
  * A region is one reservation, 2 MiB-aligned. It is inaccessible beyond a frontier, which moves up
- * in groups of 8 arenas (2 MiB): strict overcommit is charged for what is used, and a region is two
- * mappings however many arenas it holds. All of this under the arena lock.
+ * in groups of 8 arenas (2 MiB): strict overcommit is charged for what is used, and a region is a few
+ * mappings (opened, of these with huge pages, reserved) however many arenas it holds. All of this under the arena lock.
  */
 #ifndef ARENITE_REGION_H
 #define ARENITE_REGION_H
@@ -40,11 +40,11 @@ extern struct region_totals arn__region_totals;
 bool arn__region_start(void **control);
 
 /* `arenas` in a row, at a multiple of `alignment_arenas` from an address that is a multiple of it;
- * opened, taken out of the free map. NULL: no memory. `live_bytes` is what decides on huge pages. */
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t live_bytes);
+ * opened, taken out of the free map. NULL: no memory. `pool_bytes` is what decides on huge pages. */
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t pool_bytes);
 
 /* Makes exactly these arenas taken, if they all lie in the region and are free. */
-bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t live_bytes);
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t pool_bytes);
 
 /* Back to the free map. */
 void arn__region_put(char *base, size_t arenas);

@@ -114,8 +114,11 @@ static struct descriptor *take_empty(struct shard *shard, unsigned class_idx)
 {
     arn__lock(&shard->lock, RANK_SHARD);
     struct descriptor *pool = first_of(shard);
-    while (pool != NULL && !arn__pool_unshare_empty(arn__pool_base(pool), class_idx))
-        pool = pool->next;
+    for (; pool != NULL; pool = pool->next) {
+        arn__pool_recover(pool);
+        if (arn__pool_unshare_empty(arn__pool_base(pool), class_idx))
+            break;
+    }
     if (pool != NULL)
         unlink_pool(shard, pool);
     arn__unlock(&shard->lock, RANK_SHARD);

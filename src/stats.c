@@ -23,11 +23,10 @@ enum { STDERR = 2 };
 
 /* Carved blocks without the free mark: of a pool that a heap allocates from, whose list only that
  * heap's thread may walk. */
-LOOKS_AT_OTHERS static size_t count_unmarked(const struct descriptor *pool)
+LOOKS_AT_OTHERS static size_t count_unmarked(const struct descriptor *pool, const char *base)
 {
     size_t used = 0;
     size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
-    const char *base = arn__pool_base(pool);
     for (unsigned i = 0; i < pool->carved; i++) {
         const struct block *block = (const struct block *)(base + i * block_bytes);
         used += block->mark != arn__mark(block);
@@ -43,7 +42,7 @@ LOOKS_AT_OTHERS static size_t count_used(const struct descriptor *pool, const ch
                  : arn__remote_state(word) == POOL_SHARED ? arn__remote_out(word)
                                                           : pool->needed;
     if (out > pool->carved || arn__has_flag(pool, POOL_RECOVER))
-        return count_unmarked(pool);
+        return count_unmarked(pool, base);
     return out > remote ? out - remote : 0;
 }
 

@@ -40,16 +40,24 @@ struct control {
     _Atomic uint32_t state;
     struct heap *_Atomic survivor; /* the forking thread's heap, when fork() told */
     atomic_bool told;              /* it did; NULL: that thread has no heap */
+    atomic_bool had_threads;       /* the parent; when fork() told */
 };
 
-static struct control before_start = {CHILD_READY, NULL, false};
+static struct control before_start = {.state = CHILD_READY};
 static struct control *_Atomic control = &before_start;
 
 static bool wiped_on_fork; /* else children of _Fork and clone are not noticed */
 
+/* Large blocks that signal handlers freed, linked through their first word. */
+struct deferred {
+    struct deferred *next;
+};
+static struct deferred *_Atomic deferred_blocks;
+
 static pthread_key_t exit_key;
 static bool have_exit_key;
-static bool started, options_known;
+static bool started;
+static atomic_bool options_known, options_being_read;
 
 /* ---- fork ---- */
 
@@ -97,6 +105,8 @@ static void mend(struct heap *survivor)
     if (survivor != &first_heap)
         memset(&first_heap, 0, sizeof first_heap);
     memset(&orphan_heap, 0, sizeof orphan_heap);
+    atomic_store(&deferred_blocks, NULL); /* lost: the list is not to be trusted */
+    arn__large_after_fork();
     arn__meta_after_fork();
     abandon_pools(survivor);
     arn__arena_rebuild();
@@ -109,11 +119,11 @@ static void mend_child(struct control *page, struct heap *own)
         survivor = own;
     if (survivor != NULL)
         survivor->thread = arn__os_child_thread();
+    bool had_threads =
+        atomic_load(&page->told) ? atomic_load(&page->had_threads) : !__libc_single_threaded;
     arn__lock_reset(&heaps_lock);
     arn__lock_reset(&orphan_lock);
     arn__lock_reset(&arn__arena_lock);
-    /* False from the first pthread_create on, and so in a child of a process with threads. */
-    bool had_threads = !__libc_single_threaded;
     arn__shards_after_fork(had_threads);
     arn__pools_after_fork();
     arn__purge_after_fork();
@@ -130,7 +140,7 @@ static bool notice_fork(struct heap *own)
     if (__builtin_expect(atomic_load_explicit(&page->state, memory_order_acquire) == CHILD_READY,
                          true))
         return true;
-    if (own == &nobody && !atomic_load(&page->told) && all_heaps != NULL)
+    if (!atomic_load(&page->told) && arn__os_thread() != arn__os_child_thread())
         return false;
     uint32_t state = CHILD_NEW;
     if (atomic_compare_exchange_strong(&page->state, &state, CHILD_MENDING)) {
@@ -149,18 +159,12 @@ static bool notice_fork(struct heap *own)
 static void tell_survivor(void)
 {
     struct control *page = atomic_load(&control);
-    if (arn__thread.heap != &nobody)
-        atomic_store(&page->survivor, arn__thread.heap);
-    atomic_store(&page->told, true);
-}
-
-/* Where pages can't be wiped in children, fork() alone tells them. */
-static void tell_child(void)
-{
-    struct control *page = atomic_load(&control);
     atomic_store(&page->survivor, arn__thread.heap == &nobody ? NULL : arn__thread.heap);
+    /* False from the first pthread_create on; in the child it is still the parent's. */
+    atomic_store(&page->had_threads, !__libc_single_threaded);
     atomic_store(&page->told, true);
-    atomic_store(&page->state, CHILD_NEW);
+    if (!wiped_on_fork)
+        atomic_store(&page->state, CHILD_NEW);
 }
 
 /* ---- start ---- */
@@ -175,8 +179,7 @@ static bool start(void)
         return false;
     struct control *fresh = page;
     wiped_on_fork = arn__os_wipe_on_fork(page, arn__os_page_bytes());
-    if (!wiped_on_fork)
-        pthread_atfork(NULL, NULL, tell_child);
+    pthread_atfork(NULL, NULL, tell_survivor);
     atomic_store(&fresh->state, CHILD_READY);
     atomic_store_explicit(&control, fresh, memory_order_release);
     have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
@@ -217,10 +220,8 @@ static struct heap *make_heap(void)
     if (heap == NULL)
         return NULL;
     memcpy(heap->medium_classes, arn__medium_classes, sizeof heap->medium_classes);
-    if (heap != &first_heap && !atomic_load(&arn__heaps_many)) {
+    if (heap != &first_heap)
         atomic_store(&arn__heaps_many, true);
-        pthread_atfork(NULL, NULL, tell_survivor);
-    }
     heap->next = all_heaps;
     all_heaps = heap;
     heaps_made++;
@@ -271,19 +272,17 @@ static void thread_exits(void *argument)
 
 /* ---- blocks freed by signal handlers ---- */
 
-struct deferred {
-    struct deferred *next;
-};
-static struct deferred *_Atomic deferred_blocks;
-
-void arn__thread_defer_free(void *block)
+bool arn__thread_defer_free(void *block)
 {
     struct deferred *node = block;
+    if (!arn__large_defer(block))
+        return false;
     node->next = atomic_load_explicit(&deferred_blocks, memory_order_relaxed);
     /* release: the link, to who takes the stack. */
     while (!atomic_compare_exchange_weak_explicit(&deferred_blocks, &node->next, node,
                                                   memory_order_release, memory_order_relaxed)) {
     }
+    return true;
 }
 
 static void free_deferred(void)
@@ -295,12 +294,22 @@ static void free_deferred(void)
     struct deferred *node = atomic_exchange_explicit(&deferred_blocks, NULL, memory_order_acquire);
     while (node != NULL) {
         struct deferred *next = node->next;
-        arn__large_free(node);
+        arn__large_free_deferred(node);
         node = next;
     }
 }
 
 /* ---- entering ---- */
+
+/* Again and again until libc has its environment; one thread at a time. */
+static void read_options(void)
+{
+    if (atomic_exchange(&options_being_read, true))
+        return;
+    if (!atomic_load(&options_known))
+        atomic_store(&options_known, arn__options_read());
+    atomic_store(&options_being_read, false);
+}
 
 struct heap *arn__thread_enter(void)
 {
@@ -315,8 +324,8 @@ struct heap *arn__thread_enter(void)
         arn__thread.inside = false;
         return NULL;
     }
-    if (__builtin_expect(!options_known, false))
-        options_known = arn__options_read();
+    if (__builtin_expect(!atomic_load_explicit(&options_known, memory_order_relaxed), false))
+        read_options();
     free_deferred();
     if (heap == &nobody)
         heap = arn__thread.departed ? NULL : birth();
@@ -336,15 +345,6 @@ void arn__thread_leave(struct heap *heap)
     if (heap != &orphan_heap)
         arn__thread.heap = heap;
     arn__thread.inside = false;
-}
-
-void arn__thread_each_heap(void (*visit)(struct heap *, void *), void *argument)
-{
-    arn__lock(&heaps_lock, RANK_HEAPS);
-    struct heap *heap = all_heaps;
-    arn__unlock(&heaps_lock, RANK_HEAPS);
-    for (; heap != NULL; heap = heap->next)
-        visit(heap, argument);
 }
 
 void arn__thread_count_heaps(size_t *heaps, size_t *idle)

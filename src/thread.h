@@ -25,13 +25,11 @@ extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec
 struct heap *arn__thread_enter(void);
 void arn__thread_leave(struct heap *heap);
 
-/* Calls `visit` for every heap but the orphan one. Racy by nature: for statistics. */
-void arn__thread_each_heap(void (*visit)(struct heap *, void *), void *argument);
-
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
 
-/* A large block that a signal handler freed, to be freed when somebody enters next. */
-void arn__thread_defer_free(void *block);
+/* A run or span that a signal handler freed, to be freed when somebody enters next. False: it is
+ * being freed already. */
+bool arn__thread_defer_free(void *block);
 
 #endif

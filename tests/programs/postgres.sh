@@ -1,5 +1,5 @@
 # does: initdb, pgbench with its sums checked, large queries, parallel ones, dump and restore
-# needs: /usr/share/postgresql-common/pgcommon.sh setpriv
+# needs: psql pg_createcluster setpriv
 # limit: 180
 
 set -euo pipefail

@@ -1,0 +1,27 @@
+# does: digests, ciphers, keys and signatures, certificates, a TLS connection over loopback
+# needs: openssl
+
+set -euo pipefail
+
+seq 300000 >plain
+for name in md5 sha1 sha256 sha512 sha3-256 blake2b512; do
+    under openssl dgst -"$name" plain
+done
+for name in aes-256-cbc aes-128-ctr chacha20 camellia-192-cbc; do
+    under openssl enc -"$name" -pbkdf2 -S 0123456789abcdef -k secret -in plain -out sealed
+    sha256sum <sealed
+    under openssl enc -d -"$name" -pbkdf2 -S 0123456789abcdef -k secret -in sealed | cmp - plain
+done
+under openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.pem 2>/dev/null
+under openssl genpkey -algorithm ED25519 -out ed.pem
+under openssl pkey -in rsa.pem -check -noout
+under openssl dgst -sha256 -sign rsa.pem -out signature plain
+under openssl dgst -sha256 -prverify rsa.pem -signature signature plain
+under openssl req -x509 -new -key ed.pem -subj /CN=localhost -days 2 -out cert.pem
+under openssl x509 -in cert.pem -noout -subject
+under openssl verify -CAfile cert.pem cert.pem
+under openssl pkcs12 -export -in cert.pem -inkey ed.pem -passout pass:x -out both.p12
+under openssl pkcs12 -in both.p12 -passin pass:x -nodes 2>/dev/null | grep -c BEGIN
+under openssl smime -sign -text -in plain -signer cert.pem -inkey ed.pem -nodetach -outform DER \
+    2>/dev/null | wc -c | awk '{ print $1 > 1000 }'
+under openssl prime 2147483647
