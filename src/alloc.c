@@ -160,38 +160,28 @@ static const char *misuse_of(const void *pointer, const char *twice)
 
 /* ---- freeing ---- */
 
-static struct descriptor *head_of(const struct descriptor *d)
-{
-    return atomic_load_explicit(&d->head, memory_order_relaxed);
-}
-
-/* In a signal handler that interrupted this thread in a slow path: no lock may be taken. */
+/* In a signal handler that interrupted this thread in a slow path: no lock may be taken. False: it is
+ * being freed already. */
 static bool free_interrupting(void *pointer)
 {
     struct descriptor *d = arn__descriptor(pointer);
     struct block *block = pointer;
     if (arn__kind(d) == KIND_MAP)
         return arn__large_unmap(pointer);
-    if (arn__kind(d) != KIND_POOL) {
-        return arn__thread_defer_free(pointer);
-    }
-    if (arn__has_flag(d, POOL_RECOVER))
-        return true; /* stays as it is: its recovery takes a lock */
-    block->mark = arn__mark(block);
-    arn__pool_push(head_of(d), block, block, 1, false);
+    if (arn__kind(d) != KIND_POOL)
+        return arn__large_defer(pointer) && (arn__thread_defer_free(pointer), true);
+    /* Not if the pool is to be recovered: that would find it by the mark, once too often. */
+    if (!arn__has_flag(d, POOL_RECOVER))
+        block->mark = arn__mark(block);
+    arn__thread_defer_free(pointer);
     return true;
 }
 
 static bool free_in(struct heap *heap, void *pointer)
 {
-    struct descriptor *d = arn__descriptor(pointer);
-    if (arn__kind(d) != KIND_POOL)
+    if (arn__kind(arn__descriptor(pointer)) != KIND_POOL)
         return arn__large_free(pointer);
-    struct descriptor *pool = head_of(d);
-    if (atomic_load_explicit(&d->owner, memory_order_relaxed) != heap)
-        arn__heap_push_remote(heap, pool, pointer);
-    else if (arn__heap_push_own(pool, pointer))
-        arn__heap_pool_emptied(heap, pool);
+    arn__heap_free(heap, pointer);
     return true;
 }
 
@@ -317,6 +307,7 @@ bool arn__trim(size_t keep_bytes)
     if (heap == NULL)
         return false;
     arn__heap_collect(heap);
+    arn__thread_collect_orphans(heap);
     bool purged = arn__purge_to(keep_bytes);
     bool released_regions = keep_bytes == 0 && arn__arena_release_regions() > 0;
     arn__thread_leave(heap);

@@ -78,7 +78,7 @@ static void push(struct heap *heap, const struct chain *chain)
 {
     unsigned class_idx = chain->pool->class_idx; /* before the push: the pool may go with it */
     char *base = arn__pool_base_of(chain->first, class_idx);
-    switch (arn__pool_push(chain->pool, chain->first, chain->last, chain->count, true)) {
+    switch (arn__pool_push(chain->pool, chain->first, chain->last, chain->count)) {
     case PUSH_CLAIMED:
         adopt(heap, chain->pool);
         break;
@@ -136,6 +136,16 @@ void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct bl
         arn__heap_flush(heap);
 }
 
+void arn__heap_free(struct heap *heap, struct block *block)
+{
+    struct descriptor *d = arn__descriptor(block);
+    struct descriptor *pool = atomic_load_explicit(&d->head, memory_order_relaxed);
+    if (atomic_load_explicit(&d->owner, memory_order_relaxed) != heap)
+        arn__heap_push_remote(heap, pool, block);
+    else if (arn__heap_push_own(pool, block))
+        arn__heap_pool_emptied(heap, pool);
+}
+
 /* ---- refill ---- */
 
 /* The pool's whole local list becomes the heap's: all carved blocks count as out. */
@@ -180,9 +190,9 @@ static struct descriptor *take_partial(struct heap *heap, unsigned class_idx)
 
 static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
 {
-    arn__heap_flush(heap); /* maybe it is this thread that holds back what the shard lacks */
-    struct descriptor *pool = arn__shard_take(class_idx);
-    if (pool != NULL)
+    arn__heap_flush(heap); /* maybe it is this thread that holds back what is lacking */
+    struct descriptor *pool = take_partial(heap, class_idx);
+    if (pool == NULL && (pool = arn__shard_take(class_idx)) != NULL)
         arn__pool_set_owner(pool, heap);
     return pool;
 }

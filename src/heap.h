@@ -104,6 +104,9 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
 /* Frees a block of a pool that is not this heap's, by way of the ring. */
 void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct block *block);
 
+/* Frees a block of any pool. */
+void arn__heap_free(struct heap *heap, struct block *block);
+
 /* Pushes all chains of the ring. */
 void arn__heap_flush(struct heap *heap);
 

@@ -173,7 +173,7 @@ bool arn__pool_unshare_empty(char *base, unsigned class_idx)
 }
 
 enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
-                                unsigned count, bool may_claim)
+                                unsigned count)
 {
     const struct size_class *shape = &arn__size_classes[pool->class_idx];
     char *base = arn__pool_base_of(first, pool->class_idx);
@@ -186,7 +186,7 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *first, st
     do {
         last->next = block_at(base, (unsigned)(word & 0xffff));
         total = arn__remote_count(word) + count;
-        claims = may_claim && arn__remote_state(word) == POOL_DETACHED && total >= shape->threshold;
+        claims = arn__remote_state(word) == POOL_DETACHED && total >= shape->threshold;
         pushed = claims ? arn__remote_word(POOL_OWNED, 0, 0)
                         : (word & ~(uint64_t)0xffffffff) | arn__remote_word(0, total, first_idx);
         /* acq_rel: release gives the links to who takes the chain; acquire is for the claimer, who
@@ -213,10 +213,11 @@ bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
     char *last = arn__pool_last(pool);
     if (last < base || last >= base + (size_t)shape->capacity * shape->block_bytes)
         return false;
-    _Atomic uint64_t *remote = arn__remote(base);
-    *detached = arn__remote_state(atomic_load(remote)) == POOL_DETACHED;
-    atomic_store(remote, arn__remote_word(*detached ? POOL_DETACHED : POOL_OWNED, 0, 0));
     pool->carved = (uint16_t)((size_t)(last - base) / shape->block_bytes + 1);
+    _Atomic uint64_t *remote = arn__remote(base);
+    *detached =
+        arn__remote_state(atomic_load(remote)) == POOL_DETACHED && pool->carved == shape->capacity;
+    atomic_store(remote, arn__remote_word(*detached ? POOL_DETACHED : POOL_OWNED, 0, 0));
     pool->needed = pool->carved;
     pool->local = NULL;
     pool->next = pool->prev = NULL;

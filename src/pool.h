@@ -159,9 +159,9 @@ enum push_result {
     PUSH_EMPTIED, /* it was SHARED and all its blocks are back: see arn__shard_reap */
 };
 
-/* Pushes `count` linked blocks of one pool onto its remote word. may_claim = false: never claims
- * (in signal handlers). The blocks belong to the caller until then, and keep the pool alive. */
+/* Pushes `count` linked blocks of one pool onto its remote word. The blocks belong to the caller until
+ * then, and keep the pool alive. */
 enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
-                                unsigned count, bool may_claim);
+                                unsigned count);
 
 #endif

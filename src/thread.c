@@ -48,7 +48,7 @@ static struct control *_Atomic control = &before_start;
 
 static bool wiped_on_fork; /* else children of _Fork and clone are not noticed */
 
-/* Large blocks that signal handlers freed, linked through their first word. */
+/* Blocks that signal handlers freed, linked through their first word. */
 struct deferred {
     struct deferred *next;
 };
@@ -272,20 +272,17 @@ static void thread_exits(void *argument)
 
 /* ---- blocks freed by signal handlers ---- */
 
-bool arn__thread_defer_free(void *block)
+void arn__thread_defer_free(void *block)
 {
     struct deferred *node = block;
-    if (!arn__large_defer(block))
-        return false;
     node->next = atomic_load_explicit(&deferred_blocks, memory_order_relaxed);
     /* release: the link, to who takes the stack. */
     while (!atomic_compare_exchange_weak_explicit(&deferred_blocks, &node->next, node,
                                                   memory_order_release, memory_order_relaxed)) {
     }
-    return true;
 }
 
-static void free_deferred(void)
+static void free_deferred(struct heap *heap)
 {
     if (__builtin_expect(atomic_load_explicit(&deferred_blocks, memory_order_relaxed) == NULL,
                          true))
@@ -294,7 +291,10 @@ static void free_deferred(void)
     struct deferred *node = atomic_exchange_explicit(&deferred_blocks, NULL, memory_order_acquire);
     while (node != NULL) {
         struct deferred *next = node->next;
-        arn__large_free_deferred(node);
+        if (arn__kind(arn__descriptor(node)) == KIND_POOL)
+            arn__heap_free(heap, (struct block *)node);
+        else
+            arn__large_free_deferred(node);
         node = next;
     }
 }
@@ -326,7 +326,6 @@ struct heap *arn__thread_enter(void)
     }
     if (__builtin_expect(!atomic_load_explicit(&options_known, memory_order_relaxed), false))
         read_options();
-    free_deferred();
     if (heap == &nobody)
         heap = arn__thread.departed ? NULL : birth();
     if (heap == NULL) {
@@ -334,17 +333,29 @@ struct heap *arn__thread_enter(void)
         atomic_store_explicit(&arn__heaps_many, true, memory_order_relaxed);
         heap = &orphan_heap;
     }
+    free_deferred(heap);
     return heap;
 }
 
 void arn__thread_leave(struct heap *heap)
 {
-    if (heap == &orphan_heap)
+    if (heap == &orphan_heap) {
+        arn__heap_flush(heap); /* who knows when somebody comes by again */
         arn__unlock(&orphan_lock, RANK_ORPHAN);
+    }
     atomic_signal_fence(memory_order_seq_cst);
     if (heap != &orphan_heap)
         arn__thread.heap = heap;
     arn__thread.inside = false;
+}
+
+void arn__thread_collect_orphans(const struct heap *heap)
+{
+    if (heap == &orphan_heap)
+        return;
+    arn__lock(&orphan_lock, RANK_ORPHAN);
+    arn__heap_collect(&orphan_heap);
+    arn__unlock(&orphan_lock, RANK_ORPHAN);
 }
 
 void arn__thread_count_heaps(size_t *heaps, size_t *idle)

@@ -28,8 +28,11 @@ void arn__thread_leave(struct heap *heap);
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
 
-/* A run or span that a signal handler freed, to be freed when somebody enters next. False: it is
- * being freed already. */
-bool arn__thread_defer_free(void *block);
+/* A block of a pool (marked), a run or a span (deferred) that a signal handler freed: to be given back
+ * when somebody enters next. */
+void arn__thread_defer_free(void *block);
+
+/* Collects the orphan heap, unless that is `heap`, which the caller entered with. */
+void arn__thread_collect_orphans(const struct heap *heap);
 
 #endif

@@ -85,14 +85,14 @@ static void address_space(void)
 {
     limit(RLIMIT_AS, 64 << 20);
     work();
-    exhaust_again_and_again(24 << 20);
+    exhaust_again_and_again(20 << 20);
 }
 
 static void data(void)
 {
     limit(RLIMIT_DATA, 48 << 20);
     work();
-    exhaust_again_and_again(24 << 20);
+    exhaust_again_and_again(20 << 20);
 }
 
 static void *worker(void *unused)

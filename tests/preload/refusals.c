@@ -23,6 +23,8 @@ static const struct {
     {SYS_getrlimit, "getrlimit"},
     {SYS_sched_yield, "sched_yield"},
     {SYS_getpid, "getpid"},
+    {SYS_gettid, "gettid"},
+    {SYS_tgkill, "tgkill"},
     {SYS_membarrier, "membarrier"},
     {SYS_futex, "futex"}, /* last: without it only one thread */
 };

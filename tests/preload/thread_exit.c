@@ -83,6 +83,14 @@ static size_t resident_bytes(void)
     return strtoul(strchr(text, ' '), NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static void expect_at_most(size_t before, size_t after, size_t most, const char *what)
+{
+    if (after <= before + most)
+        return;
+    dprintf(2, "%s: %zu KiB became %zu KiB\n", what, before >> 10, after >> 10);
+    _exit(1);
+}
+
 static _Atomic(void *) left_behind[512];
 
 static void *short_life(void *argument)
@@ -114,16 +122,47 @@ static void churn_does_not_add_up(void *(*function)(void *), const char *what)
     size_t before = resident_bytes();
     churn(function, CHURN);
     size_t after = resident_bytes();
-    if (after > before + (6 << 20)) {
-        dprintf(2, "%s: %zu KiB became %zu KiB\n", what, before >> 10, after >> 10);
-        _exit(1);
-    }
+    expect_at_most(before, after, 6 << 20, what);
 }
 
 static void others_free_what_the_dead_left(void)
 {
     for (size_t i = 0; i < 512; i++)
         block_free(atomic_exchange(&left_behind[i], NULL));
+}
+
+/* What a dead thread had, free blocks and those that others free later, is everybody's. */
+enum { HOARD = 20000, HOARD_BYTES = 1000 };
+static void *hoard[HOARD];
+
+static void *take_hoard(void *unused)
+{
+    for (size_t i = 0; i < HOARD; i++) {
+        CHECK((hoard[i] = malloc(HOARD_BYTES)) != NULL);
+        memset(hoard[i], 1, HOARD_BYTES);
+    }
+    for (size_t i = 0; i < HOARD / 2; i++)
+        free(hoard[i]);
+    return unused;
+}
+
+static void the_dead_keep_nothing(void)
+{
+    malloc_trim(0);
+    size_t before = resident_bytes();
+    for (unsigned round = 0; round < 4; round++) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, take_hoard, NULL) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+        for (size_t i = HOARD / 2; i < HOARD; i++)
+            free(hoard[i]);
+        if (round % 2 == 1) /* used again without a trim, too */
+            take_hoard(NULL);
+        for (size_t i = HOARD / 2; i < HOARD && round % 2 == 1; i++)
+            free(hoard[i]);
+        malloc_trim(0);
+        expect_at_most(before, resident_bytes(), 4 << 20, "after threads that freed all");
+    }
 }
 
 /* A thread whose first block of all is asked for by a destructor, in the first round or the last. */
@@ -245,6 +284,7 @@ int main(void)
         run_apart(exit_amid_busy_threads, 20, "exit amid busy threads");
     for (unsigned i = 0; i < 10; i++)
         run_apart(main_ends_first, 20, "main ends first");
+    the_dead_keep_nothing();
     destructors_in_every_round();
     cancellation();
     churn_does_not_add_up(short_life, "threads that leave blocks behind");

@@ -99,13 +99,13 @@ TEST(pool, the_mark_is_odd_and_away_from_the_block)
 }
 
 /* Pushes blocks from..to of `all` as one chain. */
-static enum push_result push(struct descriptor *pool, unsigned from, unsigned to, bool may_claim)
+static enum push_result push(struct descriptor *pool, unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
         all[i]->mark = arn__mark(all[i]);
         all[i]->next = i + 1 < to ? all[i + 1] : NULL;
     }
-    return arn__pool_push(pool, all[from], all[to - 1], to - from, may_claim);
+    return arn__pool_push(pool, all[from], all[to - 1], to - from);
 }
 
 static const unsigned some_classes[] = {0, 3, 63, 64, 80, 95};
@@ -115,16 +115,16 @@ TEST_EACH(pool, what_is_pushed_onto_an_owned_one_is_taken_by_its_owner, unsigned
     struct descriptor *pool = arn__pool_create(c, heap());
     unsigned count = take_all(pool, all);
     EXPECT_EQ(arn__pool_take_remote(pool), 0);
-    EXPECT_EQ(push(pool, 0, 3, true), PUSH_DONE);
-    EXPECT_EQ(push(pool, 3, 4, true), PUSH_DONE);
+    EXPECT_EQ(push(pool, 0, 3), PUSH_DONE);
+    EXPECT_EQ(push(pool, 3, 4), PUSH_DONE);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
     EXPECT_EQ(arn__remote_count(word_of(pool)), 4);
     EXPECT_EQ(arn__pool_take_remote(pool), 4);
     EXPECT_EQ(arn__pool_local_count(pool), 4);
-    EXPECT_EQ(push(pool, 4, 7, true), PUSH_DONE);
+    EXPECT_EQ(push(pool, 4, 7), PUSH_DONE);
     EXPECT_EQ(arn__pool_take_remote(pool), 3);
     EXPECT_EQ(arn__pool_local_count(pool), 7); /* the old ones are still there */
-    EXPECT_EQ(push(pool, 7, count, true), PUSH_DONE);
+    EXPECT_EQ(push(pool, 7, count), PUSH_DONE);
     EXPECT_EQ(arn__pool_take_remote(pool), count - 7);
     EXPECT_EQ(arn__pool_local_count(pool), count);
     EXPECT_EQ(arn__pool_take_remote(pool), 0);
@@ -141,31 +141,16 @@ TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_cl
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
     unsigned i = 0;
     for (; i + 1 < shape->threshold; i++)
-        ASSERT_EQ(push(pool, i, i + 1, true), PUSH_DONE);
-    EXPECT_EQ(push(pool, i, i + 1, true), PUSH_CLAIMED);
+        ASSERT_EQ(push(pool, i, i + 1), PUSH_DONE);
+    EXPECT_EQ(push(pool, i, i + 1), PUSH_CLAIMED);
     i++;
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
     EXPECT_EQ(arn__remote_count(word_of(pool)), 0);
     EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
     EXPECT_EQ(pool->needed, count - shape->threshold);
     EXPECT_EQ(pool->next, (struct descriptor *)heap()); /* the hint */
-    EXPECT_EQ(push(pool, i, count, true), PUSH_DONE);
+    EXPECT_EQ(push(pool, i, count), PUSH_DONE);
     EXPECT_EQ(arn__pool_take_remote(pool), count - i);
-    arn__pool_release(pool);
-}
-
-TEST(pool, who_may_not_claim_leaves_it_to_the_next)
-{
-    unsigned c = 5;
-    unsigned threshold = arn__size_classes[c].threshold;
-    struct descriptor *pool = arn__pool_create(c, heap());
-    unsigned count = take_all(pool, all);
-    ASSERT_TRUE(arn__pool_detach(pool, NULL));
-    EXPECT_EQ(push(pool, 0, threshold + 2, false), PUSH_DONE);
-    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
-    EXPECT_EQ(push(pool, threshold + 2, threshold + 3, true), PUSH_CLAIMED);
-    EXPECT_EQ(arn__pool_local_count(pool), threshold + 3);
-    EXPECT_EQ(pool->needed, count - threshold - 3);
     arn__pool_release(pool);
 }
 
@@ -173,7 +158,7 @@ TEST(pool, one_with_blocks_back_does_not_detach)
 {
     struct descriptor *pool = arn__pool_create(7, heap());
     take_all(pool, all);
-    push(pool, 0, 2, true);
+    push(pool, 0, 2);
     EXPECT_FALSE(arn__pool_detach(pool, heap()));
     EXPECT_EQ(atomic_load(&pool->owner), heap());
     EXPECT_EQ(arn__pool_take_remote(pool), 2);
@@ -185,15 +170,15 @@ TEST_EACH(pool, a_shared_one_is_emptied_by_the_push_that_brings_the_last, unsign
     struct descriptor *pool = arn__pool_create(c, heap());
     char *base = arn__pool_base(pool);
     unsigned count = take_all(pool, all);
-    push(pool, 0, 1, true);
+    push(pool, 0, 1);
     ASSERT_TRUE(arn__pool_share(pool));
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_SHARED);
     EXPECT_EQ(arn__remote_count(word_of(pool)), 1);
     EXPECT_EQ(arn__remote_out(word_of(pool)), count);
     EXPECT_FALSE(arn__pool_unshare_empty(base, c));
-    EXPECT_EQ(push(pool, 1, count - 1, true), PUSH_DONE);
+    EXPECT_EQ(push(pool, 1, count - 1), PUSH_DONE);
     EXPECT_FALSE(arn__pool_unshare_empty(base, c));
-    EXPECT_EQ(push(pool, count - 1, count, true), PUSH_EMPTIED);
+    EXPECT_EQ(push(pool, count - 1, count), PUSH_EMPTIED);
     EXPECT_FALSE(arn__pool_unshare_empty(base, c + 1)); /* another class: another pool */
     EXPECT_TRUE(arn__pool_unshare_empty(base, c));
     EXPECT_FALSE(arn__pool_unshare_empty(base, c)); /* only one wins */
@@ -204,7 +189,7 @@ TEST(pool, an_empty_one_is_not_shared)
 {
     struct descriptor *pool = arn__pool_create(9, heap());
     unsigned count = take_all(pool, all);
-    push(pool, 0, count, true);
+    push(pool, 0, count);
     EXPECT_FALSE(arn__pool_share(pool));
     EXPECT_EQ(pool->needed, 0);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
@@ -254,7 +239,7 @@ static void *push_quarter(void *argument)
     unsigned count = arn__size_classes[0].capacity;
     for (unsigned i = which; i < count; i += PUSHERS) {
         all[i]->mark = arn__mark(all[i]);
-        arn__pool_push(contended, all[i], all[i], 1, false);
+        arn__pool_push(contended, all[i], all[i], 1);
     }
     return NULL;
 }

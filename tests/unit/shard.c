@@ -32,7 +32,7 @@ static enum push_result push(struct descriptor *pool, unsigned from, unsigned to
         all[i]->mark = arn__mark(all[i]);
         all[i]->next = i + 1 < to ? all[i + 1] : NULL;
     }
-    return arn__pool_push(pool, all[from], all[to - 1], to - from, true);
+    return arn__pool_push(pool, all[from], all[to - 1], to - from);
 }
 
 static void gives_what_it_got(void)
