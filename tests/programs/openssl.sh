@@ -17,11 +17,27 @@ under openssl genpkey -algorithm ED25519 -out ed.pem
 under openssl pkey -in rsa.pem -check -noout
 under openssl dgst -sha256 -sign rsa.pem -out signature plain
 under openssl dgst -sha256 -prverify rsa.pem -signature signature plain
-under openssl req -x509 -new -key ed.pem -subj /CN=localhost -days 2 -out cert.pem
+under openssl req -x509 -new -key rsa.pem -subj /CN=localhost -days 2 -out cert.pem
 under openssl x509 -in cert.pem -noout -subject
 under openssl verify -CAfile cert.pem cert.pem
-under openssl pkcs12 -export -in cert.pem -inkey ed.pem -passout pass:x -out both.p12
+under openssl pkcs12 -export -in cert.pem -inkey rsa.pem -passout pass:x -out both.p12
 under openssl pkcs12 -in both.p12 -passin pass:x -nodes 2>/dev/null | grep -c BEGIN
-under openssl smime -sign -text -in plain -signer cert.pem -inkey ed.pem -nodetach -outform DER \
-    2>/dev/null | wc -c | awk '{ print $1 > 1000 }'
+under openssl cms -sign -in plain -binary -signer cert.pem -inkey rsa.pem -nodetach -out signed
+under openssl cms -verify -in signed -CAfile cert.pem -out opened 2>&1
+cmp plain opened
 under openssl prime 2147483647
+
+under setpriv --pdeathsig KILL openssl s_server -accept 127.0.0.1:0 -cert cert.pem -key rsa.pem \
+    -rev -quiet >server.log 2>&1 &
+server=$!
+trap 'kill "$server" || true; wait "$server" || true' EXIT
+for _ in $(seq 300); do
+    port=$(ss -Hltnp "src 127.0.0.1" | sed -n "s/.* 127.0.0.1:\([0-9]*\) .*pid=$server,.*/\1/p")
+    [ -z "$port" ] || break
+    sleep 0.1
+done
+for version in tls1_2 tls1_3; do
+    (echo "spoken with $version"; sleep 1) |
+        under openssl s_client -quiet -connect "127.0.0.1:$port" -"$version" -CAfile cert.pem \
+            -servername localhost 2>errors
+done

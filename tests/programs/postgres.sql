@@ -22,7 +22,7 @@ SELECT sum(id), max(cardinality(path)) FROM walk;
 
 CREATE TABLE document AS
 SELECT id, jsonb_build_object('id', id, 'name', name, 'list', to_jsonb(ARRAY[kind, id])) AS data
-FROM item WHERE id <= 10000;
+FROM item WHERE id <= 10000 ORDER BY id;
 UPDATE document SET data = data || jsonb_build_object('more', data) WHERE id % 3 = 0;
 DELETE FROM document WHERE id % 10 = 0;
 SELECT count(*), sum((data #>> '{more,list,1}')::int), md5(string_agg(data::text, '' ORDER BY id))
