@@ -282,6 +282,26 @@ static new_handler handler_now(void)
     return get == NULL ? NULL : get();
 }
 
+/* The parts of a throw of std::bad_alloc, for a static program into which the function that does it
+ * was not linked: it has these if it catches one. */
+extern void *cxa_allocate_exception(size_t bytes) __asm__("__cxa_allocate_exception")
+    __attribute__((weak));
+extern void cxa_throw(void *, void *, void (*)(void *)) __asm__("__cxa_throw")
+    __attribute__((weak));
+extern char bad_alloc_type[] __asm__("_ZTISt9bad_alloc") __attribute__((weak));
+extern void *bad_alloc_vtable[] __asm__("_ZTVSt9bad_alloc") __attribute__((weak));
+extern void bad_alloc_destroy(void *) __asm__("_ZNSt9bad_allocD1Ev") __attribute__((weak));
+
+static void throw_by_hand(void)
+{
+    if (cxa_allocate_exception == NULL || cxa_throw == NULL || bad_alloc_type == NULL ||
+        bad_alloc_vtable == NULL || bad_alloc_destroy == NULL)
+        return;
+    void **exception = cxa_allocate_exception(sizeof(void *));
+    *exception = &bad_alloc_vtable[2]; /* behind the offset to the top and the type */
+    cxa_throw(exception, bad_alloc_type, bad_alloc_destroy);
+}
+
 static void throw_bad_alloc(void)
 {
     void (*throw_it)(void) = linked_throw != NULL ? linked_throw : linked_throw_llvm;
@@ -291,6 +311,7 @@ static void throw_bad_alloc(void)
         throw_it = (void (*)(void))find_late("_ZNSt3__117__throw_bad_allocEv");
     if (throw_it != NULL)
         throw_it();
+    throw_by_hand();
     struct line line = {.length = 0};
     arn__line_text(&line, "arenite: operator new: out of memory, and no C++ library to throw with");
     arn__line_write(&line, 2);

@@ -6,7 +6,7 @@
 #include "blocks.h"
 #include "self.h"
 
-enum { THREADS = 8, SLOTS = 1536, FORKS = 240, CHILD_THREADS = 3, SECONDS_AT_MOST = 15 };
+enum { THREADS = 8, SLOTS = 1536, CHILD_THREADS = 3 };
 
 /* What every process may find and free: complete blocks, of whichever thread. */
 static _Atomic(void *) slots[SLOTS];
@@ -135,6 +135,18 @@ static void begin_with(unsigned number, uint64_t *random)
     }
 }
 
+/* All that is left is what other threads had in their hands. */
+static void expect_little_left(void)
+{
+    malloc_trim(0);
+    struct mallinfo2 left = mallinfo2();
+    if (left.fordblks <= 4 << 20 && left.uordblks <= 32 << 20)
+        return;
+    dprintf(2, "%zu KiB are used, %zu KiB free and stay\n", left.uordblks >> 10,
+            left.fordblks >> 10);
+    _exit(1);
+}
+
 static void go_on(uint64_t *random)
 {
     check_everything();
@@ -143,6 +155,7 @@ static void go_on(uint64_t *random)
     free_everything();
     use_much(random);
     check_accounts();
+    expect_little_left();
 }
 
 static void in_grandchild(unsigned number, uint64_t random)
@@ -168,8 +181,39 @@ static void in_child(unsigned number, uint64_t random)
     _exit(0);
 }
 
-/* Another thread gives whole regions back while the process forks: nothing that the child has may
- * be missing. */
+/* ---- many small children, each forked while other threads are in the midst of something ---- */
+
+static void fork_often(unsigned times, time_t seconds, void (*in_each)(unsigned number),
+                       const char *what)
+{
+    time_t start = time(NULL);
+    for (unsigned i = 0; i < times && time(NULL) - start < seconds; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            alarm(30);
+            in_each(i);
+            _exit(0);
+        }
+        expect_success(child, what);
+    }
+}
+
+static void start_threads(pthread_t *threads, size_t count, void *(*function)(void *))
+{
+    atomic_store(&stop, false);
+    for (size_t i = 0; i < count; i++)
+        CHECK(pthread_create(&threads[i], NULL, function, (void *)i) == 0);
+}
+
+static void stop_threads(const pthread_t *threads, size_t count)
+{
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < count; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* Another thread gives whole regions back: nothing that the child has may be missing. */
 static void *grows_and_trims(void *unused)
 {
     void *blocks[24];
@@ -179,45 +223,94 @@ static void *grows_and_trims(void *unused)
         for (size_t i = 0; i < 24; i++)
             free(blocks[i]);
         malloc_trim(0);
-        atomic_fetch_add(&turns, 1);
     }
     return unused;
 }
 
-static void fork_amid_trims(void)
+static void grow(unsigned number)
 {
-    pthread_t thread;
-    atomic_store(&stop, false);
-    CHECK(pthread_create(&thread, NULL, grows_and_trims, NULL) == 0);
-    for (unsigned i = 0; i < 300; i++) {
-        pid_t child = fork();
-        CHECK(child >= 0);
-        if (child == 0) {
-            alarm(60);
-            for (size_t n = 0; n < 48; n++) {
-                char *block = malloc(1 << 20);
-                CHECK(block != NULL);
-                for (size_t at = 0; at < 1 << 20; at += 64 << 10)
-                    block[at] = 1;
-            }
-            _exit(0);
-        }
-        expect_success(child, "child amid trims");
+    (void)number;
+    for (size_t n = 0; n < 48; n++) {
+        char *block = malloc(1 << 20);
+        CHECK(block != NULL);
+        for (size_t at = 0; at < 1 << 20; at += 64 << 10)
+            block[at] = 1;
     }
-    atomic_store(&stop, true);
-    CHECK(pthread_join(thread, NULL) == 0);
 }
 
-int main(void)
+/* Slices change hands all the time: pools of few blocks, runs, spans. */
+static void *always_in_slow_paths(void *argument)
 {
-    pthread_t threads[THREADS];
+    uint64_t random = (uint64_t)(uintptr_t)argument * 104729 + 17;
+    while (!atomic_load(&stop)) {
+        _Atomic(void *) *slot = &slots[next_random(&random) % 64];
+        size_t bytes = (16u << 10) + next_random(&random) % (300u << 10);
+        block_free(atomic_exchange(slot, NULL));
+        void *block = malloc(bytes);
+        CHECK(block != NULL);
+        block_fill(block, bytes, random);
+        block_free(atomic_exchange(slot, block));
+    }
+    return NULL;
+}
+
+/* Threads come and go, and allocate to their very end. */
+static pthread_key_t key;
+
+static void allocate_to_the_end(void *argument)
+{
+    uintptr_t rounds = (uintptr_t)argument;
+    for (size_t bytes = 16; bytes < 8192; bytes *= 2)
+        free(malloc(bytes));
+    CHECK(rounds == 1 || pthread_setspecific(key, (void *)(rounds - 1)) == 0);
+}
+
+static void *short_life(void *unused)
+{
+    CHECK(pthread_setspecific(key, (void *)4) == 0);
+    free(malloc(100));
+    return unused;
+}
+
+static void *gives_birth(void *unused)
+{
+    while (!atomic_load(&stop)) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, short_life, NULL) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
+    return unused;
+}
+
+static void a_little_of_everything(unsigned number)
+{
+    void *blocks[64];
+    uint64_t random = number + 1;
+    for (size_t i = 0; i < 64; i++) {
+        size_t bytes = 16 + next_random(&random) % (i % 2 == 0 ? 3000 : 300 << 10);
+        CHECK((blocks[i] = malloc(bytes)) != NULL);
+        block_fill(blocks[i], bytes, random);
+    }
+    for (size_t i = 0; i < 64; i++) {
+        block_free(atomic_exchange(&slots[i], NULL));
+        block_check(blocks[i]);
+    }
+    if (number % 4 == 0) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, short_life, NULL) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
+    for (size_t i = 0; i < 64; i++)
+        block_free(blocks[i]);
+}
+
+/* ---- fewer children that do everything ---- */
+
+static void fork_amid_everything(unsigned times, time_t seconds)
+{
     uint64_t random = 362436069;
     time_t start = time(NULL);
-    fork_amid_trims();
-    atomic_store(&stop, false);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, busy, (void *)i) == 0);
-    for (unsigned i = 0; i < FORKS && time(NULL) - start < SECONDS_AT_MOST; i++) {
+    for (unsigned i = 0; i < times && time(NULL) - start < seconds; i++) {
         unsigned long before = atomic_load(&turns);
         pid_t child = fork();
         CHECK(child >= 0);
@@ -228,9 +321,28 @@ int main(void)
         while (atomic_load(&turns) == before) /* the parent's threads go on, too */
             sched_yield();
     }
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+int main(void)
+{
+    pthread_t threads[THREADS];
+    CHECK(pthread_key_create(&key, allocate_to_the_end) == 0);
+
+    start_threads(threads, 1, grows_and_trims);
+    fork_often(300, 5, grow, "child amid trims");
+    stop_threads(threads, 1);
+
+    start_threads(threads, 3, always_in_slow_paths);
+    fork_often(1500, 5, a_little_of_everything, "child amid slow paths");
+    stop_threads(threads, 3);
+
+    start_threads(threads, 2, gives_birth);
+    fork_often(1500, 4, a_little_of_everything, "child amid births and deaths");
+    stop_threads(threads, 2);
+
+    start_threads(threads, THREADS, busy);
+    fork_amid_everything(240, 8);
+    stop_threads(threads, THREADS);
     check_everything();
     free_everything();
     return 0;
