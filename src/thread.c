@@ -54,6 +54,12 @@ struct deferred {
 };
 static struct deferred *_Atomic deferred_blocks;
 
+/* glibc has room for the values of the first 32 keys in the thread itself, and allocates it for more
+ * when one is set. Were that a thread's first block, and ours another such key, setting it at birth
+ * would allocate the same room again, and both the room and the value would be lost. Without a key,
+ * the heaps of threads that are gone are found by take_dead_heap. */
+enum { STATIC_KEYS = 32 };
+
 static pthread_key_t exit_key;
 static bool have_exit_key;
 static bool started;
@@ -183,6 +189,10 @@ static bool start(void)
     atomic_store(&fresh->state, CHILD_READY);
     atomic_store_explicit(&control, fresh, memory_order_release);
     have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
+    if (have_exit_key && exit_key >= STATIC_KEYS) {
+        pthread_key_delete(exit_key);
+        have_exit_key = false;
+    }
     return true;
 }
 

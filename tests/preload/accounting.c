@@ -139,27 +139,57 @@ static void budget(void)
     CHECK(mallinfo2().keepcost <= 8 << 20);
 }
 
-/* A thread's blocks count while it lives, and after it is gone. */
-static void *allocate(void *blocks)
+/* A thread's blocks count while it lives, and after it is gone; so does what others free of them. */
+enum { THEIRS = 1000 };
+static void *theirs[THEIRS];
+static size_t their_bytes;
+static pthread_barrier_t barrier;
+
+static void *allocate(void *waits)
 {
-    for (size_t i = 0; i < 1000; i++)
-        CHECK((((void **)blocks)[i] = malloc(1000)) != NULL);
+    their_bytes = 0;
+    for (size_t i = 0; i < THEIRS; i++) {
+        CHECK((theirs[i] = malloc(1000 + i % 3 * 2000)) != NULL);
+        their_bytes += malloc_usable_size(theirs[i]);
+    }
+    if (waits != NULL) {
+        pthread_barrier_wait(&barrier);
+        pthread_barrier_wait(&barrier);
+    }
     return NULL;
 }
 
-static void other_threads(void)
+static void other_threads(int live)
 {
-    static void *blocks[1000];
-    struct mallinfo2 before = mallinfo2();
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, allocate, blocks) == 0);
+    /* The first thread leaves what the library keeps for all. */
+    CHECK(pthread_create(&thread, NULL, allocate, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
-    struct mallinfo2 with = mallinfo2();
-    expect_change(before.uordblks, with.uordblks, 1000 * 1000, 1100 * 1000, "another's bytes");
-    for (size_t i = 0; i < 1000; i++)
-        free(blocks[i]);
-    struct mallinfo2 after = mallinfo2();
-    expect_change(after.uordblks, with.uordblks, 1000 * 1000, 1100 * 1000, "another's bytes freed");
+    for (size_t i = 0; i < THEIRS; i++)
+        free(theirs[i]);
+    CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+    size_t before = mallinfo2().uordblks;
+    CHECK(pthread_create(&thread, NULL, allocate, live ? &barrier : NULL) == 0);
+    if (live)
+        pthread_barrier_wait(&barrier);
+    else
+        CHECK(pthread_join(thread, NULL) == 0);
+    size_t with = mallinfo2().uordblks;
+    /* libc keeps a little for a thread */
+    expect_change(before, with, their_bytes, their_bytes + 1024, "another's bytes");
+    size_t freed = 0;
+    for (size_t i = 0; i < THEIRS; i += 2) {
+        freed += malloc_usable_size(theirs[i]);
+        free(theirs[i]);
+    }
+    expect_change(mallinfo2().uordblks, with, freed, freed, "another's bytes, half of them freed");
+    for (size_t i = 1; i < THEIRS; i += 2)
+        free(theirs[i]);
+    expect_change(mallinfo2().uordblks, with, their_bytes, their_bytes, "another's bytes, freed");
+    if (live) {
+        pthread_barrier_wait(&barrier);
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
 }
 
 /* ---- malloc_info ---- */
@@ -263,7 +293,8 @@ int main(void)
     used_bytes(3000000, 6);
     used_bytes(40000000, 2);
     mapped_bytes();
-    other_threads();
+    other_threads(0);
+    other_threads(1);
     trim(64);
     trim(1000);
     trim(20000);

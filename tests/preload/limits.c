@@ -77,6 +77,11 @@ static void exhaust_again_and_again(size_t least_bytes)
         void *aligned = &aligned;
         CHECK(posix_memalign(&aligned, 4096, 300 << 20) == ENOMEM && aligned == &aligned);
         free_chain(chain);
+        if (bytes < 1 << 20) { /* what small blocks held can be one large one */
+            void *whole = malloc(32 << 20);
+            CHECK(whole != NULL);
+            free(whole);
+        }
         work();
     }
 }

@@ -28,16 +28,16 @@ cmp plain opened
 under openssl prime 2147483647
 
 under setpriv --pdeathsig KILL openssl s_server -accept 127.0.0.1:0 -cert cert.pem -key rsa.pem \
-    -rev -quiet >server.log 2>&1 &
+    -rev >server.log 2>&1 &
 server=$!
 trap 'kill "$server" || true; wait "$server" || true' EXIT
 for _ in $(seq 300); do
-    port=$(ss -Hltnp "src 127.0.0.1" | sed -n "s/.* 127.0.0.1:\([0-9]*\) .*pid=$server,.*/\1/p")
+    port=$(sed -n 's/^ACCEPT 127.0.0.1://p' server.log)
     [ -z "$port" ] || break
     sleep 0.1
 done
 for version in tls1_2 tls1_3; do
     (echo "spoken with $version"; sleep 1) |
-        under openssl s_client -quiet -connect "127.0.0.1:$port" -"$version" -CAfile cert.pem \
-            -servername localhost 2>errors
+        under openssl s_client -quiet -no_ign_eof -connect "127.0.0.1:$port" -"$version" \
+            -CAfile cert.pem -servername localhost 2>errors
 done
