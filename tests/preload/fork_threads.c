@@ -245,6 +245,11 @@ static void *always_in_slow_paths(void *argument)
     while (!atomic_load(&stop)) {
         _Atomic(void *) *slot = &slots[next_random(&random) % 64];
         size_t bytes = (16u << 10) + next_random(&random) % (300u << 10);
+        void *blocks[16];
+        for (size_t i = 0; i < 16; i++)
+            CHECK((blocks[i] = malloc(bytes + i * 12345)) != NULL);
+        for (size_t i = 0; i < 16; i++)
+            free(blocks[i]);
         block_free(atomic_exchange(slot, NULL));
         void *block = malloc(bytes);
         CHECK(block != NULL);
