@@ -1,6 +1,6 @@
 # does: initdb, pgbench with its sums checked, large queries, parallel ones, dump and restore
 # needs: psql pg_createcluster setpriv
-# limit: 180
+# limit: 500
 
 set -euo pipefail
 
