@@ -238,10 +238,16 @@ static size_t figure(const char *text, const char *element, const char *attribut
 static void info(void)
 {
     static const char *const elements[] = {
-        "<malloc version=\"1\">",   "<heap nr=\"0\">",          "<sizes>",
-        "<size from=\"",            "<total type=\"fast\" count=\"", "<total type=\"rest\" count=\"",
-        "<total type=\"mmap\" count=\"", "<system type=\"current\" size=\"",
-        "<system type=\"max\" size=\"", "<aspace type=\"total\" size=\"",
+        "<malloc version=\"1\">",
+        "<heap nr=\"0\">",
+        "<sizes>",
+        "<size from=\"",
+        "<total type=\"fast\" count=\"",
+        "<total type=\"rest\" count=\"",
+        "<total type=\"mmap\" count=\"",
+        "<system type=\"current\" size=\"",
+        "<system type=\"max\" size=\"",
+        "<aspace type=\"total\" size=\"",
         "<aspace type=\"mprotect\" size=\"",
     };
     char *text = NULL;

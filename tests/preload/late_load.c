@@ -38,7 +38,6 @@ static void *use(void *argument)
     return NULL;
 }
 
-
 /* Loaded again and again, and closed while a thread still has a heap of it. */
 static void load(const char *path)
 {
@@ -65,7 +64,7 @@ static void load(const char *path)
 }
 
 /* Static TLS that later libraries may have: 512 bytes by default (glibc.rtld.optional_static_tls).
- * Libraries that are compiled for it take their part until 64 bytes are left. */ 
+ * Libraries that are compiled for it take their part until 64 bytes are left. */
 static void load_with_little_left(const char *path)
 {
     struct said said;

@@ -11,6 +11,13 @@
 
 #include "program.h"
 
+#ifndef __cpp_sized_deallocation /* clang declares these only when asked to */
+void operator delete(void *block, std::size_t bytes) noexcept;
+void operator delete[](void *block, std::size_t bytes) noexcept;
+void operator delete(void *block, std::size_t bytes, std::align_val_t alignment) noexcept;
+void operator delete[](void *block, std::size_t bytes, std::align_val_t alignment) noexcept;
+#endif
+
 namespace
 {
 
@@ -37,7 +44,8 @@ void every_variant()
                 blocks[i] = i % 4 == 0   ? operator new(bytes)
                             : i % 4 == 1 ? operator new[](bytes)
                             : i % 4 == 2 ? operator new(bytes, std::nothrow)
-                                         : operator new[](bytes, std::nothrow);
+                                         :
+                                         operator new[](bytes, std::nothrow);
                 check_block(blocks[i], bytes, alignof(std::max_align_t));
             }
             for (int i = 0; i < 12; i++) {
@@ -47,12 +55,12 @@ void every_variant()
                     is_array ? operator delete[](blocks[i]) : operator delete(blocks[i]);
                     break;
                 case 1:
-                    is_array ? operator delete[](blocks[i], bytes)
-                             : operator delete(blocks[i], bytes);
+                    is_array ? operator delete[](blocks[i], bytes) :
+                             operator delete(blocks[i], bytes);
                     break;
                 default:
-                    is_array ? operator delete[](blocks[i], std::nothrow)
-                             : operator delete(blocks[i], std::nothrow);
+                    is_array ? operator delete[](blocks[i], std::nothrow) :
+                             operator delete(blocks[i], std::nothrow);
                 }
             }
         }
@@ -70,23 +78,24 @@ void every_aligned_variant()
                 blocks[i] = i % 4 == 0   ? operator new(bytes, alignment)
                             : i % 4 == 1 ? operator new[](bytes, alignment)
                             : i % 4 == 2 ? operator new(bytes, alignment, std::nothrow)
-                                         : operator new[](bytes, alignment, std::nothrow);
+                                         :
+                                         operator new[](bytes, alignment, std::nothrow);
                 check_block(blocks[i], bytes, static_cast<std::size_t>(alignment));
             }
             for (int i = 0; i < 12; i++) {
                 bool is_array = i % 2 == 1;
                 switch (i / 4) {
                 case 0:
-                    is_array ? operator delete[](blocks[i], alignment)
-                             : operator delete(blocks[i], alignment);
+                    is_array ? operator delete[](blocks[i], alignment) :
+                             operator delete(blocks[i], alignment);
                     break;
                 case 1:
-                    is_array ? operator delete[](blocks[i], bytes, alignment)
-                             : operator delete(blocks[i], bytes, alignment);
+                    is_array ? operator delete[](blocks[i], bytes, alignment) :
+                             operator delete(blocks[i], bytes, alignment);
                     break;
                 default:
-                    is_array ? operator delete[](blocks[i], alignment, std::nothrow)
-                             : operator delete(blocks[i], alignment, std::nothrow);
+                    is_array ? operator delete[](blocks[i], alignment, std::nothrow) :
+                             operator delete(blocks[i], alignment, std::nothrow);
                 }
             }
         }
@@ -108,8 +117,9 @@ void no_memory_throws()
 {
     CHECK(throws_bad_alloc([] { operator delete(operator new(impossible)); }));
     CHECK(throws_bad_alloc([] { operator delete[](operator new[](impossible)); }));
-    CHECK(throws_bad_alloc(
-        [] { operator delete(operator new(impossible, std::align_val_t(64)), std::align_val_t(64)); }));
+    CHECK(throws_bad_alloc([] {
+        operator delete(operator new(impossible, std::align_val_t(64)), std::align_val_t(64));
+    }));
     CHECK(throws_bad_alloc([] {
         operator delete[](operator new[](impossible, std::align_val_t(4096)),
                           std::align_val_t(4096));

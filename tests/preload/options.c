@@ -72,11 +72,20 @@ static void show(void)
 /* One line each; the program runs on, and what is right is still heard. */
 static void refused(void)
 {
-    static const char *const wrong[] = {
-        "purge_bugdet=1M", "nonsense",        "stats=maybe",       "purge_budget=12X",
-        "purge_budget=-1", "purge_budget=",   "purge_delay_ms=1K", "map_threshold=12",
-        "=",               "show",            "huge_pages=Auto",   "purge_budget=99999999999999999999",
-        "misuse=abort ",   "purge_budget=1MM"};
+    static const char *const wrong[] = {"purge_bugdet=1M",
+                                        "nonsense",
+                                        "stats=maybe",
+                                        "purge_budget=12X",
+                                        "purge_budget=-1",
+                                        "purge_budget=",
+                                        "purge_delay_ms=1K",
+                                        "map_threshold=12",
+                                        "=",
+                                        "show",
+                                        "huge_pages=Auto",
+                                        "purge_budget=99999999999999999999",
+                                        "misuse=abort ",
+                                        "purge_budget=1MM"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         with(wrong[i], "quiet");
         if (lines(said.text) != 1 || strncmp(said.text, "arenite: ARENITE_OPTIONS: ", 26) != 0) {
@@ -90,7 +99,8 @@ static void refused(void)
     expect_part("misuse=ingore", "quiet", "abort or ignore");
     expect_part("nonsense=1,show=1,misuse=sometimes,purge_delay_ms=7", "quiet",
                 "arenite: option purge_delay_ms=7 (ARENITE_OPTIONS)\n");
-    CHECK(strstr(said.text, "'nonsense'") != NULL && strstr(said.text, "'misuse=sometimes'") != NULL);
+    CHECK(strstr(said.text, "'nonsense'") != NULL &&
+          strstr(said.text, "'misuse=sometimes'") != NULL);
     static char longest[9000];
     memset(longest, 'x', sizeof longest - 1);
     with(longest, "quiet");
@@ -109,8 +119,8 @@ static void silence(void)
 
 static void statistics(void)
 {
-    static const char *const figures[] = {"used bytes",  "used blocks",  "free bytes",
-                                          "dirty bytes", "opened bytes", "reserved bytes",
+    static const char *const figures[] = {"used bytes",    "used blocks",  "free bytes",
+                                          "dirty bytes",   "opened bytes", "reserved bytes",
                                           "metadata bytes"};
     with("stats=exit", "hold");
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {

@@ -15,18 +15,12 @@ static const struct {
     long number;
     const char *name;
 } refused[] = {
-    {SYS_madvise, "madvise"},
-    {SYS_mremap, "mremap"},
-    {SYS_getrandom, "getrandom"},
-    {SYS_clock_gettime, "clock_gettime"},
-    {SYS_prlimit64, "prlimit64"},
-    {SYS_getrlimit, "getrlimit"},
-    {SYS_sched_yield, "sched_yield"},
-    {SYS_getpid, "getpid"},
-    {SYS_gettid, "gettid"},
-    {SYS_tgkill, "tgkill"},
-    {SYS_membarrier, "membarrier"},
-    {SYS_futex, "futex"}, /* last: without it only one thread */
+    {SYS_madvise, "madvise"},         {SYS_mremap, "mremap"},
+    {SYS_getrandom, "getrandom"},     {SYS_clock_gettime, "clock_gettime"},
+    {SYS_prlimit64, "prlimit64"},     {SYS_getrlimit, "getrlimit"},
+    {SYS_sched_yield, "sched_yield"}, {SYS_getpid, "getpid"},
+    {SYS_gettid, "gettid"},           {SYS_tgkill, "tgkill"},
+    {SYS_membarrier, "membarrier"},   {SYS_futex, "futex"}, /* last: without it only one thread */
 };
 enum { REFUSED = sizeof refused / sizeof *refused };
 static const int answers[] = {ENOSYS, EPERM, EINVAL};

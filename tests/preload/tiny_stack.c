@@ -12,7 +12,7 @@ static pthread_key_t key;
 static void *frugal(void *argument)
 {
     uint64_t random = (uint64_t)(uintptr_t)argument + 1;
-    static const size_t sizes[] = {16,     100,     1000,    5000,    32768,
+    static const size_t sizes[] = {16,     100,    1000,    5000,    32768,
                                    100000, 262144, 1000000, 4000000, 35 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         void *block = malloc(sizes[i]);
