@@ -49,14 +49,41 @@ size_t arn__os_page_bytes(void)
     return bytes;
 }
 
-static void *map(size_t bytes, int protection)
+/* At `hint` where that is free. */
+static void *map_near(void *hint, size_t bytes, int protection)
 {
     int saved = errno;
     if (injected())
         return NULL;
-    void *start = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *start = mmap(hint, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     errno = saved;
     return start == MAP_FAILED ? NULL : start;
+}
+
+static void *map(size_t bytes, int protection)
+{
+    return map_near(NULL, bytes, protection);
+}
+
+static char *aligned_down(char *address, size_t alignment)
+{
+    return (char *)((uintptr_t)address & ~(uintptr_t)(alignment - 1));
+}
+
+/* Where there is no address space left for the slack: where the kernel has room there is often some
+ * just below, too. */
+static void *map_aligned_without_slack(size_t bytes, size_t alignment, int protection)
+{
+    char *start = map(bytes, protection);
+    char *wanted = aligned_down(start, alignment);
+    if (start != wanted) {
+        arn__os_unmap(start, bytes);
+        start = map_near(wanted, bytes, protection);
+    }
+    if (start == aligned_down(start, alignment))
+        return start;
+    arn__os_unmap(start, bytes);
+    return NULL;
 }
 
 /* Over-reserves and trims both ends: the only portable way to an aligned mapping. */
@@ -69,8 +96,8 @@ static void *map_aligned(size_t bytes, size_t alignment, int protection)
         return NULL;
     char *start = map(bytes + slack, protection);
     if (start == NULL)
-        return NULL;
-    char *aligned = (char *)(((uintptr_t)start + alignment - 1) & ~(uintptr_t)(alignment - 1));
+        return map_aligned_without_slack(bytes, alignment, protection);
+    char *aligned = aligned_down(start + alignment - 1, alignment);
     size_t before = (size_t)(aligned - start);
     /* A trim that fails leaves unused address space, no more. */
     if (before > 0)

@@ -102,16 +102,18 @@ static bool reserve_exactly(size_t bytes)
     return false;
 }
 
-/* A reservation for at least `bytes`: as large as all there are so far, halved while the OS
- * refuses; no larger than needed where address space is limited. */
+/* A reservation for at least `bytes`: as large as all there are so far, or an eighth of them where
+ * address space is limited; halved while the OS refuses. */
 static bool reserve(size_t bytes)
 {
     size_t wanted = arn__region_totals.reserved_bytes;
-    if (wanted < FIRST_RESERVE_BYTES)
+    if (arn__os_address_space_limited())
+        wanted /= 8;
+    else if (wanted < FIRST_RESERVE_BYTES)
         wanted = FIRST_RESERVE_BYTES;
     if (wanted > most_reserve_bytes)
         wanted = most_reserve_bytes;
-    if (wanted < bytes || arn__os_address_space_limited())
+    if (wanted < bytes)
         wanted = bytes;
     wanted = (wanted + GROUP_BYTES - 1) & ~(size_t)(GROUP_BYTES - 1);
     bytes = (bytes + GROUP_BYTES - 1) & ~(size_t)(GROUP_BYTES - 1);
