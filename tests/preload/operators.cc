@@ -35,6 +35,7 @@ void check_block(void *block, std::size_t bytes, std::size_t alignment)
     memset(block, 0xa5, bytes);
 }
 
+// No `array ? operator delete[](p) : operator delete(p)`: clang 14 calls both.
 void every_variant()
 {
     for (std::size_t bytes : sizes) {
@@ -52,15 +53,22 @@ void every_variant()
                 bool is_array = i % 2 == 1;
                 switch ((i / 4 + round) % 3) {
                 case 0:
-                    is_array ? operator delete[](blocks[i]) : operator delete(blocks[i]);
+                    if (is_array)
+                        operator delete[](blocks[i]);
+                    else
+                        operator delete(blocks[i]);
                     break;
                 case 1:
-                    is_array ? operator delete[](blocks[i], bytes) :
-                             operator delete(blocks[i], bytes);
+                    if (is_array)
+                        operator delete[](blocks[i], bytes);
+                    else
+                        operator delete(blocks[i], bytes);
                     break;
                 default:
-                    is_array ? operator delete[](blocks[i], std::nothrow) :
-                             operator delete(blocks[i], std::nothrow);
+                    if (is_array)
+                        operator delete[](blocks[i], std::nothrow);
+                    else
+                        operator delete(blocks[i], std::nothrow);
                 }
             }
         }
@@ -86,16 +94,22 @@ void every_aligned_variant()
                 bool is_array = i % 2 == 1;
                 switch (i / 4) {
                 case 0:
-                    is_array ? operator delete[](blocks[i], alignment) :
-                             operator delete(blocks[i], alignment);
+                    if (is_array)
+                        operator delete[](blocks[i], alignment);
+                    else
+                        operator delete(blocks[i], alignment);
                     break;
                 case 1:
-                    is_array ? operator delete[](blocks[i], bytes, alignment) :
-                             operator delete(blocks[i], bytes, alignment);
+                    if (is_array)
+                        operator delete[](blocks[i], bytes, alignment);
+                    else
+                        operator delete(blocks[i], bytes, alignment);
                     break;
                 default:
-                    is_array ? operator delete[](blocks[i], alignment, std::nothrow) :
-                             operator delete(blocks[i], alignment, std::nothrow);
+                    if (is_array)
+                        operator delete[](blocks[i], alignment, std::nothrow);
+                    else
+                        operator delete(blocks[i], alignment, std::nothrow);
                 }
             }
         }
