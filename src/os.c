@@ -217,9 +217,9 @@ int arn__os_thread(void)
     return (int)syscall(SYS_gettid);
 }
 
-int arn__os_child_thread(void)
+int arn__os_process(void)
 {
-    return (int)syscall(SYS_getpid); /* it leads the new process */
+    return (int)syscall(SYS_getpid); /* glibc once kept an old answer */
 }
 
 bool arn__os_thread_gone(int thread)

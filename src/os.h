@@ -72,8 +72,8 @@ uint32_t arn__os_now_ms(void);
 int arn__os_thread(void);
 bool arn__os_thread_gone(int thread);
 
-/* In a forked child: the number of the thread that forked. */
-int arn__os_child_thread(void);
+/* The process's number: that of its first thread; in a forked child, of the thread that forked. */
+int arn__os_process(void);
 
 /* Sleeps while *word == value (may return early); wakes so many sleepers. */
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value);

@@ -38,6 +38,7 @@ enum { CHILD_NEW, CHILD_MENDING, CHILD_READY };
 
 struct control {
     _Atomic uint32_t state;
+    _Atomic int process;           /* for which the state is CHILD_READY */
     struct heap *_Atomic survivor; /* the forking thread's heap, when fork() told */
     atomic_bool told;              /* it did; NULL: that thread has no heap */
     atomic_bool had_threads;       /* the parent; when fork() told */
@@ -45,8 +46,6 @@ struct control {
 
 static struct control before_start = {.state = CHILD_READY};
 static struct control *_Atomic control = &before_start;
-
-static bool wiped_on_fork; /* else children of _Fork and clone are not noticed */
 
 /* Blocks that signal handlers freed, linked through their first word. */
 struct deferred {
@@ -124,7 +123,7 @@ static void mend_child(struct control *page, struct heap *own)
     if (survivor == NULL && own != &nobody)
         survivor = own;
     if (survivor != NULL)
-        survivor->thread = arn__os_child_thread();
+        survivor->thread = arn__os_process(); /* its number, for it leads the process */
     bool had_threads =
         atomic_load(&page->told) ? atomic_load(&page->had_threads) : !__libc_single_threaded;
     arn__lock_reset(&heaps_lock);
@@ -135,6 +134,7 @@ static void mend_child(struct control *page, struct heap *own)
     arn__purge_after_fork();
     if (had_threads)
         mend(survivor);
+    atomic_store(&page->process, arn__os_process());
 }
 
 /* Before any lock is taken: is this a new process? The first thread to notice mends it. False: not
@@ -146,7 +146,7 @@ static bool notice_fork(struct heap *own)
     if (__builtin_expect(atomic_load_explicit(&page->state, memory_order_acquire) == CHILD_READY,
                          true))
         return true;
-    if (!atomic_load(&page->told) && arn__os_thread() != arn__os_child_thread())
+    if (!atomic_load(&page->told) && arn__os_thread() != arn__os_process())
         return false;
     uint32_t state = CHILD_NEW;
     if (atomic_compare_exchange_strong(&page->state, &state, CHILD_MENDING)) {
@@ -169,7 +169,9 @@ static void tell_survivor(void)
     /* False from the first pthread_create on; in the child it is still the parent's. */
     atomic_store(&page->had_threads, !__libc_single_threaded);
     atomic_store(&page->told, true);
-    if (!wiped_on_fork)
+    /* The page was not wiped: the kernel is too old, or an emulator that says it did. Children of
+     * _Fork and clone are not noticed then. */
+    if (atomic_load(&page->process) != arn__os_process())
         atomic_store(&page->state, CHILD_NEW);
 }
 
@@ -184,8 +186,9 @@ static bool start(void)
     if (!arn__region_start(&page))
         return false;
     struct control *fresh = page;
-    wiped_on_fork = arn__os_wipe_on_fork(page, arn__os_page_bytes());
+    arn__os_wipe_on_fork(page, arn__os_page_bytes());
     pthread_atfork(NULL, NULL, tell_survivor);
+    atomic_store(&fresh->process, arn__os_process());
     atomic_store(&fresh->state, CHILD_READY);
     atomic_store_explicit(&control, fresh, memory_order_release);
     have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
@@ -204,7 +207,9 @@ enum { LOOKED_AT = 4 };
  * destructors, or is none of libc's. Looked for among a few heaps each time, round and round. */
 static struct heap *take_dead_heap(void)
 {
-    for (unsigned i = 0; wiped_on_fork && i < LOOKED_AT && i < heaps_made; i++) {
+    if (atomic_load(&atomic_load(&control)->process) != arn__os_process())
+        return NULL; /* a child that was not noticed: the numbers are its parent's */
+    for (unsigned i = 0; i < LOOKED_AT && i < heaps_made; i++) {
         struct heap *heap = next_to_look_at == NULL ? all_heaps : next_to_look_at;
         next_to_look_at = heap->next;
         if (heap->thread != 0 && arn__os_thread_gone(heap->thread)) {

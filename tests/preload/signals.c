@@ -167,6 +167,7 @@ int main(void)
 {
     run_apart(alone, 30, "interrupted by a timer");
     run_apart(amid_threads, 30, "interrupted amid threads");
-    run_apart(forks_in_handler, 30, "forks in a handler");
+    if (!emulated()) /* a child of _Fork cannot be noticed there: see thread.c */
+        run_apart(forks_in_handler, 30, "forks in a handler");
     return 0;
 }
