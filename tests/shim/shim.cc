@@ -163,11 +163,51 @@ void fail(const char *file, int line, std::string message)
     GTEST_MESSAGE_AT_(file, line, message.c_str(), testing::TestPartResult::kNonFatalFailure);
 }
 
+// The command that runs this program (qemu-aarch64 -L …) where it is not one of this machine's.
+std::string emulator()
+{
+    const char *command = getenv("EMULATOR");
+    return command == nullptr ? "" : command;
+}
+
+// What a child says on stderr, without what its emulator says of its end.
+class Said : public testing::MatcherInterface<const std::string &>
+{
+  public:
+    explicit Said(const char *pattern)
+        : matcher(testing::internal::MakeDeathTestMatcher(pattern)) {}
+
+    bool MatchAndExplain(const std::string &said,
+                         testing::MatchResultListener *listener) const override
+    {
+        size_t emulators = emulator().empty() ? std::string::npos : said.find("qemu: uncaught");
+        return matcher.MatchAndExplain(said.substr(0, emulators), listener);
+    }
+
+    void DescribeTo(std::ostream *out) const override
+    {
+        matcher.DescribeTo(out);
+    }
+
+  private:
+    testing::Matcher<const std::string &> matcher;
+};
+
 bool ended_as_expected(int wait_status, int status)
 {
     if (status == SHIM_UNSUCCESSFUL)
         return testing::internal::ExitedUnsuccessfully(wait_status);
     return testing::ExitedWithCode(status)(wait_status);
+}
+
+void start_children_under(const std::string &command, int argc, char **argv)
+{
+    std::istringstream words(command);
+    std::vector<std::string> arguments = {"/usr/bin/env"};
+    for (std::string word; words >> word;)
+        arguments.push_back(word);
+    arguments.insert(arguments.end(), argv, argv + argc);
+    testing::internal::SetInjectableArgvs(arguments);
 }
 
 } // namespace
@@ -244,7 +284,7 @@ bool shim_contains(const char *text, const char *part)
 bool shim_child(const char *file, int line, const char *statement, int status, const char *pattern)
 {
     DeathTest *death_test;
-    if (!DeathTest::Create(statement, testing::internal::MakeDeathTestMatcher(pattern), file, line,
+    if (!DeathTest::Create(statement, testing::MakeMatcher(new Said(pattern)), file, line,
                            &death_test)) {
         fail(file, line, std::string("no death test: ") + DeathTest::LastMessage());
         return false;
@@ -261,6 +301,11 @@ bool shim_child(const char *file, int line, const char *statement, int status, c
     return false;
 }
 
+bool shim_emulated()
+{
+    return !emulator().empty();
+}
+
 void shim_survived()
 {
     dying->Abort(DeathTest::TEST_DID_NOT_DIE);
@@ -275,14 +320,15 @@ int main(int argc, char **argv)
 {
     setvbuf(stdout, nullptr, _IOLBF, 0);
     // A child that starts afresh, not a fork of a process that may have threads.
-    if (getenv("GTEST_DEATH_TEST_STYLE") == nullptr)
-        testing::GTEST_FLAG(death_test_style) = "threadsafe";
+    testing::GTEST_FLAG(death_test_style) = "threadsafe";
     for (const shim_test *test = first_test; test != nullptr; test = test->next) {
         size_t count = test->elements != nullptr ? test->count : 1;
         for (size_t idx = 0; idx < count; idx++)
             register_one(test, idx);
     }
     testing::InitGoogleTest(&argc, argv);
+    if (!emulator().empty())
+        start_children_under(emulator(), argc, argv);
     testing::TestEventListeners &listeners = testing::UnitTest::GetInstance()->listeners();
     delete listeners.Release(listeners.default_result_printer());
     listeners.Append(new Tap);

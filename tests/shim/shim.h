@@ -118,6 +118,10 @@ bool shim_failed(void);
 /* The statement holds in a process of its own: what it breaks, breaks there. */
 #define IN_OWN_PROCESS(statement_) SHIM_CHILD(#statement_, 0, "", statement_; shim_exit())
 
+/* This program is not one of the machine's: an emulator runs it, and knows less than a kernel. */
+bool shim_emulated(void);
+#define EMULATED shim_emulated()
+
 /* --- Behind the macros ----------------------------------------------------------------------- */
 
 enum shim_kind { SHIM_OTHER, SHIM_SIGNED, SHIM_UNSIGNED, SHIM_REAL, SHIM_STRING, SHIM_POINTER };

@@ -85,15 +85,22 @@ static void use_up(int resource, size_t bytes, size_t least)
 
 static const size_t sizes[] = {500, 20000, 100000, 1000000, 10000000};
 
+/* An emulator needs its address space, and ignores such limits. */
+#define SKIP_IF_EMULATED() \
+    if (EMULATED)          \
+    SKIP("not in an emulator")
+
 TEST_EACH(limits, of_address_space_are_met_with_ENOMEM, size_t, bytes, sizes)
 {
     SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
     IN_OWN_PROCESS(use_up(RLIMIT_AS, bytes, (size_t)40 * MIB));
 }
 
 TEST_EACH(limits, of_data_are_met_with_ENOMEM, size_t, bytes, sizes)
 {
     SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
     IN_OWN_PROCESS(use_up(RLIMIT_DATA, bytes, (size_t)30 * MIB));
 }
 
@@ -115,6 +122,7 @@ static void every_size_in_turn(void)
 TEST(limits, memory_that_one_size_had_serves_the_next)
 {
     SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
     IN_OWN_PROCESS(every_size_in_turn());
 }
 

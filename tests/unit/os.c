@@ -166,6 +166,8 @@ TEST(os, a_limit_on_address_space_is_seen)
 {
     if (SANITIZED)
         SKIP("a sanitizer has terabytes");
+    if (EMULATED)
+        SKIP("an emulator ignores it");
     IN_OWN_PROCESS(limited());
 }
 
