@@ -296,14 +296,14 @@ int main(void)
     CHECK(pthread_atfork(prepare_1, parent_1, child_1) == 0);
     CHECK(pthread_atfork(prepare_2, parent_2, child_2) == 0);
     by_fork_with_handlers();
+    if (emulated()) /* its own locks do not survive a fork amid threads */
+        return 0;
     with_threads(busy, by_fork_with_handlers);
     with_threads(busy, by_clone);
     with_threads(busy, by__Fork);
     with_threads(busy, by__Fork_from_another_thread);
     with_threads(busy_with_stdio, by_fork_amid_stdio);
-    if (!emulated()) {
-        with_threads(busy, by_vfork);
-        with_threads(busy, by_spawn);
-    }
+    with_threads(busy, by_vfork);
+    with_threads(busy, by_spawn);
     return 0;
 }

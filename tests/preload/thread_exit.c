@@ -85,7 +85,7 @@ static size_t resident_bytes(void)
 
 static void expect_at_most(size_t before, size_t after, size_t most, const char *what)
 {
-    if (after <= before + most)
+    if (after <= before + most || emulated()) /* an emulator has memory of its own for threads */
         return;
     dprintf(2, "%s: %zu KiB became %zu KiB\n", what, before >> 10, after >> 10);
     _exit(1);
