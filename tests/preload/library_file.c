@@ -192,7 +192,7 @@ static void check_exports(const char *elf)
     size_t count = count_symbols(elf);
     size_t found = 0;
     for (size_t i = 1; i < count; i++) {
-        if (symbols[i].st_shndx == SHN_UNDEF)
+        if (symbols[i].st_shndx == SHN_UNDEF || ELF64_ST_BIND(symbols[i].st_info) == STB_LOCAL)
             continue;
         const char *name = strings + symbols[i].st_name;
         if (!is_listed(name)) {
