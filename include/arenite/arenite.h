@@ -46,7 +46,8 @@ ARN_PUBLIC size_t arn_malloc_usable_size(void *block);
 /* Gives free memory back to the OS but for `keep_bytes`; 1 if anything was given back. */
 ARN_PUBLIC int arn_malloc_trim(size_t keep_bytes);
 
-/* Where the memory is, in bytes. Other threads run on while it is counted. */
+/* Where the memory is, in bytes. Other threads run on while it is counted. Not for signal handlers:
+ * all is zero in one that interrupted the allocator. */
 struct arn_stats {
     size_t used_bytes; /* blocks that the program holds, at their usable sizes */
     size_t used_blocks;
