@@ -166,8 +166,8 @@ static bool free_interrupting(void *pointer)
 {
     struct descriptor *d = arn__descriptor(pointer);
     struct block *block = pointer;
-    if (arn__kind(d) == KIND_MAP)
-        return arn__large_unmap(pointer);
+    if (arn__kind(d) == KIND_MAP && arn__large_unmap(pointer))
+        return true;
     if (arn__kind(d) != KIND_POOL)
         return arn__large_defer(pointer) && (arn__thread_defer_free(pointer), true);
     /* Not if the pool is to be recovered: that would find it by the mark, once too often. */

@@ -68,7 +68,7 @@ size_t arn__arena_release_regions(void);
 /* In a forked child of a program with threads: masks, lists and totals anew from the descriptors. */
 void arn__arena_rebuild(void);
 
-/* Debug builds and tests: aborts if the records contradict each other. */
+/* For tests: aborts if the records contradict each other. */
 void arn__arena_verify(void);
 
 #endif

@@ -39,11 +39,11 @@ enum kind {
     KIND_MAP,  /* one large block in a mapping of its own */
 };
 
-/* Flags of a pool. */
+/* Flags of a pool, and of a large block. */
 enum {
     POOL_FRESH = 16,     /* memory past `last` has never been written: it reads as zero */
-    LARGE_DEFERRED = 64, /* a run or span that a signal handler has freed, to be given back later */
     POOL_RECOVER = 32,   /* after fork: lists may be torn; free blocks are found by their marks */
+    LARGE_DEFERRED = 64, /* a signal handler has freed it, to be given back later */
 };
 
 /* One slice. A pool of several slices repeats owner, last, inverse, head and kind in each of them

@@ -50,7 +50,7 @@ struct heap {
     unsigned exit_rounds;   /* of thread-specific destructors seen: see thread.c */
 };
 
-/* Set when a second heap is made. */
+/* There is a second heap, or the orphan heap is in use. */
 extern _Atomic bool arn__heaps_many;
 
 enum {

@@ -186,6 +186,9 @@ EXPORT int mallopt(int parameter, int value)
     }
 }
 
+struct mallinfo __libc_mallinfo(void) ALIAS(mallinfo);
+int __libc_mallopt(int parameter, int value) ALIAS(mallopt);
+
 EXPORT int malloc_trim(size_t keep_bytes)
 {
     return arn__trim(keep_bytes);
@@ -260,16 +263,20 @@ extern void linked_throw(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__
 extern void linked_throw_llvm(void) __asm__("_ZNSt3__117__throw_bad_allocEv") __attribute__((weak));
 extern void *late_dlopen(const char *, int) __asm__("dlopen") __attribute__((weak));
 extern void *late_dlsym(void *, const char *) __asm__("dlsym") __attribute__((weak));
+extern int late_dlclose(void *) __asm__("dlclose") __attribute__((weak));
 
 static void *find_late(const char *name)
 {
     static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
     void *found = NULL;
-    if (late_dlopen == NULL || late_dlsym == NULL)
+    if (late_dlopen == NULL || late_dlsym == NULL || late_dlclose == NULL)
         return NULL; /* a static program has what it has */
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries && found == NULL; i++) {
         void *library = late_dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
-        found = library == NULL ? NULL : late_dlsym(library, name);
+        if (library == NULL)
+            continue;
+        found = late_dlsym(library, name);
+        late_dlclose(library); /* who loaded it keeps it */
     }
     return found;
 }
@@ -366,6 +373,8 @@ OPERATOR(void *, cxx_new_array_aligned, "_ZnamSt11align_val_t", size_t bytes, si
 
 /* What a nothrow form asks for, and gets. */
 struct request {
+    void *(*form)(size_t);
+    void *(*aligned_form)(size_t, size_t);
     size_t bytes, alignment; /* alignment 0: that of malloc */
     void *block;
 };
@@ -373,8 +382,9 @@ struct request {
 static void call_new(void *argument)
 {
     struct request *request = argument;
-    request->block = request->alignment == 0 ? cxx_new(request->bytes)
-                                             : cxx_new_aligned(request->bytes, request->alignment);
+    request->block = request->alignment == 0
+                         ? request->form(request->bytes)
+                         : request->aligned_form(request->bytes, request->alignment);
 }
 
 static void call_handler(void *argument)
@@ -386,13 +396,16 @@ static void call_handler(void *argument)
 static void *own_new(size_t bytes) __attribute__((alias("_Znwm")));
 static void *own_new_aligned(size_t bytes, size_t alignment)
     __attribute__((alias("_ZnwmSt11align_val_t")));
+static void *own_new_array(size_t bytes) __attribute__((alias("_Znam")));
+static void *own_new_array_aligned(size_t bytes, size_t alignment)
+    __attribute__((alias("_ZnamSt11align_val_t")));
 
 /* As the throwing form, with NULL for an exception: the program's, if it has one; else ours, without
  * the throw and the catch of what nobody sees. */
 static void *new_nothrow(size_t bytes, size_t alignment)
 {
     if (alignment == 0 ? cxx_new != own_new : cxx_new_aligned != own_new_aligned) {
-        struct request request = {bytes, alignment, NULL};
+        struct request request = {cxx_new, cxx_new_aligned, bytes, alignment, NULL};
         return arn__returns(call_new, &request) ? request.block : NULL;
     }
     void *block = try_new(bytes, alignment);
@@ -405,6 +418,16 @@ static void *new_nothrow(size_t bytes, size_t alignment)
     return block;
 }
 
+static void *new_array_nothrow(size_t bytes, size_t alignment)
+{
+    if (alignment == 0 ? cxx_new_array != own_new_array
+                       : cxx_new_array_aligned != own_new_array_aligned) {
+        struct request request = {cxx_new_array, cxx_new_array_aligned, bytes, alignment, NULL};
+        return arn__returns(call_new, &request) ? request.block : NULL;
+    }
+    return new_nothrow(bytes, alignment);
+}
+
 OPERATOR(void *, cxx_new_nothrow, "_ZnwmRKSt9nothrow_t", size_t bytes, UNUSED const void *tag)
 {
     return new_nothrow(bytes, 0);
@@ -412,7 +435,7 @@ OPERATOR(void *, cxx_new_nothrow, "_ZnwmRKSt9nothrow_t", size_t bytes, UNUSED co
 
 OPERATOR(void *, cxx_new_array_nothrow, "_ZnamRKSt9nothrow_t", size_t bytes, UNUSED const void *tag)
 {
-    return new_nothrow(bytes, 0);
+    return new_array_nothrow(bytes, 0);
 }
 
 OPERATOR(void *, cxx_new_aligned_nothrow, "_ZnwmSt11align_val_tRKSt9nothrow_t", size_t bytes,
@@ -424,7 +447,7 @@ OPERATOR(void *, cxx_new_aligned_nothrow, "_ZnwmSt11align_val_tRKSt9nothrow_t", 
 OPERATOR(void *, cxx_new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothrow_t", size_t bytes,
          size_t alignment, UNUSED const void *tag)
 {
-    return new_nothrow(bytes, alignment);
+    return new_array_nothrow(bytes, alignment);
 }
 
 OPERATOR(void, cxx_delete, "_ZdlPv", void *block)

@@ -194,7 +194,6 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
     /* First: the old range may be another thread's as soon as the pages have moved. */
     atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
     if (!arn__os_move(block, old_bytes, new_bytes, target)) {
-        /* The kernel may have given up the target before it refused: it is not ours to unmap. */
         enter(block, KIND_MAP, old_bytes, 0);
         return NULL;
     }
@@ -220,12 +219,6 @@ static void *resize_map(char *block, struct descriptor *d, size_t bytes)
     return result;
 }
 
-static bool unmap(char *block, size_t bytes)
-{
-    count_map(0, bytes, -1);
-    return arn__os_unmap(block, bytes);
-}
-
 bool arn__large_unmap(void *block)
 {
     struct descriptor *d = arn__descriptor(block);
@@ -233,7 +226,11 @@ bool arn__large_unmap(void *block)
     size_t bytes = d->block_bytes;
     if (!atomic_compare_exchange_strong(&d->kind_flags, &kind, KIND_NONE))
         return false;
-    unmap(block, bytes);
+    if (!arn__os_unmap(block, bytes)) {
+        enter(block, KIND_MAP, bytes, 0);
+        return false;
+    }
+    count_map(0, bytes, -1);
     return true;
 }
 
@@ -267,8 +264,11 @@ static void give_back(void *block, enum kind kind, size_t bytes, size_t units)
         arn__slices_put(block, (unsigned)units, (unsigned)units);
     else if (kind == KIND_SPAN)
         arn__span_put(block, units, bytes);
-    else if (!unmap(block, bytes))
-        keep_unmappable(block, bytes);
+    else {
+        count_map(0, bytes, -1);
+        if (!arn__os_unmap(block, bytes))
+            keep_unmappable(block, bytes);
+    }
 }
 
 /* Whoever changes the kind from what it was frees the block; a second one is told so. */
@@ -297,7 +297,7 @@ bool arn__large_defer(void *block)
 {
     struct descriptor *d = arn__descriptor(block);
     uint8_t kind = (uint8_t)arn__kind(d);
-    return atomic_compare_exchange_strong(&d->kind_flags, &kind, (uint8_t)(kind | LARGE_DEFERRED));
+    return kind >= KIND_RUN && atomic_compare_exchange_strong(&d->kind_flags, &kind, (uint8_t)(kind | LARGE_DEFERRED));
 }
 
 void arn__large_free_deferred(void *block)

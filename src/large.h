@@ -2,7 +2,8 @@
  *
  *   run    slices in a row in one arena: up to 256 KiB
  *   span   arenas in a row in one region: up to the map threshold (32 MiB)
- *   map    a mapping of its own: beyond that, for alignments above 2 MiB, and for spans that grew
+ *   map    a mapping of its own: beyond that, for alignments above 2 MiB, and for what grows to 1 MiB or more
+ *          and has to move
  *
  * Freed runs and spans stay with their arenas under the purge budget, which is the cache; maps go
  * back to the OS at once, and grow by mremap.
@@ -30,7 +31,7 @@ void *arn__large_map(size_t bytes, size_t alignment);
 /* False: it is being freed by somebody else already. */
 bool arn__large_free(void *block);
 
-/* Frees a map block without taking a lock; false: it is not one. */
+/* Frees a map block without taking a lock; false: it is not one, or munmap refused. */
 bool arn__large_unmap(void *block);
 
 /* Marks a run or span as freed, to be given back by arn__large_free_deferred, without taking a lock;

@@ -172,8 +172,13 @@ bool arn__os_resize(void *start, size_t old_bytes, size_t new_bytes)
 bool arn__os_move(void *start, size_t old_bytes, size_t new_bytes, void *target)
 {
     int saved = errno;
-    bool done = !injected() && mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
-                                      target) != MAP_FAILED;
+    bool tried = !injected();
+    bool done = tried && mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+                                target) != MAP_FAILED;
+    /* Short of memory, the kernel may have unmapped the target before it refused, and another thread
+     * may be there by now: address space is lost rather than a block. */
+    if (!done && !(tried && errno == ENOMEM))
+        munmap(target, new_bytes);
     errno = saved;
     return done;
 }

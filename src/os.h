@@ -19,7 +19,7 @@ enum { ARN__ADDRESS_BITS = 47 };
 enum { ARN__ADDRESS_BITS = 48 };
 #endif
 
-/* Calls counted since arn__os_fail_at was set; the n-th and later ones up to `until` fail. */
+/* Calls counted since arn__os_fail_at was set; those from `first` to `last` fail. */
 struct os_failure {
     _Atomic long calls; /* calls made, counted only while `first` is not 0 */
     _Atomic long first; /* first call (from 1) that fails; 0: none */
@@ -53,7 +53,8 @@ bool arn__os_purge(void *start, size_t bytes);
 /* Grows or shrinks a mapping where it is. */
 bool arn__os_resize(void *start, size_t old_bytes, size_t new_bytes);
 
-/* Moves a mapping's pages onto a reserved range and grows it; false leaves both as they were. */
+/* Moves a mapping's pages onto a reserved range and grows it. False leaves the mapping as it was; the
+ * range is not the caller's any more. */
 bool arn__os_move(void *start, size_t old_bytes, size_t new_bytes, void *target);
 
 /* Huge pages for this range, where the kernel has them. A hint: no answer. */
@@ -62,7 +63,7 @@ void arn__os_huge(void *start, size_t bytes, bool wanted);
 /* The page reads as zero in every child, however it was forked. */
 bool arn__os_wipe_on_fork(void *start, size_t bytes);
 
-/* RLIMIT_AS is set: address space must not be reserved ahead of need. */
+/* RLIMIT_AS is set: address space must not be reserved far ahead of need. */
 bool arn__os_address_space_limited(void);
 
 /* Milliseconds of a monotonic clock, coarse. */

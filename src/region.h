@@ -2,7 +2,8 @@
  *
  * A region is one reservation, 2 MiB-aligned. It is inaccessible beyond a frontier, which moves up
  * in groups of 8 arenas (2 MiB): strict overcommit is charged for what is used, and a region is a few
- * mappings (opened, of these with huge pages, reserved) however many arenas it holds. All of this under the arena lock.
+ * mappings (opened, of these with huge pages, reserved) however many arenas it holds. All of this
+ * under the arena lock.
  */
 #ifndef ARENITE_REGION_H
 #define ARENITE_REGION_H

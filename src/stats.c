@@ -75,6 +75,13 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
     }
 }
 
+/* A descriptor per slice, a remote word per slice, a record per arena. */
+static size_t descriptor_bytes(size_t opened_bytes)
+{
+    return opened_bytes / SLICE_BYTES * (sizeof(struct descriptor) + sizeof(uint64_t)) +
+           opened_bytes / ARENA_BYTES * sizeof(struct arena);
+}
+
 bool arn__census(struct census *census)
 {
     memset(census, 0, sizeof *census);
@@ -82,6 +89,7 @@ bool arn__census(struct census *census)
     if (heap == NULL)
         return false;
     arn__heap_flush(heap);
+    arn__thread_count_heaps(&census->heaps, &census->idle_heaps);
     /* The lock keeps regions and slices where they are; pools go on within them. */
     arn__lock(&arn__arena_lock, RANK_ARENA);
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
@@ -90,7 +98,13 @@ bool arn__census(struct census *census)
             i += count_slice(census, arn__descriptor(base), base);
         }
     }
+    census->opened_bytes = arn__region_totals.opened_bytes;
+    census->reserved_bytes = arn__region_totals.reserved_bytes;
     arn__unlock(&arn__arena_lock, RANK_ARENA);
+    census->maps = atomic_load(&arn__large_totals.maps);
+    census->map_bytes = atomic_load(&arn__large_totals.map_bytes);
+    census->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes);
+    census->metadata_bytes = descriptor_bytes(census->opened_bytes) + arn__meta_bytes();
     arn__thread_leave(heap);
     return true;
 }
@@ -108,28 +122,19 @@ static void sum(const struct census *census, struct arn_stats *stats)
     stats->used_bytes += census->run_bytes + census->span_bytes + stats->map_bytes;
 }
 
-/* A descriptor per slice, a remote word per slice, a record per arena. */
-static size_t descriptor_bytes(size_t opened_bytes)
-{
-    return opened_bytes / SLICE_BYTES * (sizeof(struct descriptor) + sizeof(uint64_t)) +
-           opened_bytes / ARENA_BYTES * sizeof(struct arena);
-}
-
 void arn_stats(struct arn_stats *stats)
 {
     struct census census;
     memset(stats, 0, sizeof *stats);
-    if (!arn__census(&census))
-        return;
-    stats->map_blocks = atomic_load(&arn__large_totals.maps);
-    stats->map_bytes = atomic_load(&arn__large_totals.map_bytes);
-    stats->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes);
-    arn__lock(&arn__arena_lock, RANK_ARENA);
-    stats->opened_bytes = arn__region_totals.opened_bytes;
-    stats->reserved_bytes = arn__region_totals.reserved_bytes;
-    arn__unlock(&arn__arena_lock, RANK_ARENA);
-    arn__thread_count_heaps(&stats->heaps, &stats->idle_heaps);
-    stats->metadata_bytes = descriptor_bytes(stats->opened_bytes) + arn__meta_bytes();
+    arn__census(&census);
+    stats->map_blocks = census.maps;
+    stats->map_bytes = census.map_bytes;
+    stats->dirty_bytes = census.dirty_bytes;
+    stats->opened_bytes = census.opened_bytes;
+    stats->reserved_bytes = census.reserved_bytes;
+    stats->heaps = census.heaps;
+    stats->idle_heaps = census.idle_heaps;
+    stats->metadata_bytes = census.metadata_bytes;
     sum(&census, stats);
 }
 

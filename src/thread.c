@@ -161,7 +161,7 @@ static bool notice_fork(struct heap *own)
     return true;
 }
 
-/* fork() tells which thread lives on; _Fork and clone do not, and have but that one. */
+/* fork() tells which thread lives on, and whether there were others; _Fork and clone tell nothing. */
 static void tell_survivor(void)
 {
     struct control *page = atomic_load(&control);

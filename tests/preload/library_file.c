@@ -46,6 +46,8 @@ static const char *const exported[] = {
     "__libc_malloc",
     "__libc_memalign",
     "__libc_pvalloc",
+    "__libc_mallinfo",
+    "__libc_mallopt",
     "__libc_realloc",
     "__libc_valloc",
     "mallinfo",
