@@ -297,7 +297,8 @@ bool arn__large_defer(void *block)
 {
     struct descriptor *d = arn__descriptor(block);
     uint8_t kind = (uint8_t)arn__kind(d);
-    return kind >= KIND_RUN && atomic_compare_exchange_strong(&d->kind_flags, &kind, (uint8_t)(kind | LARGE_DEFERRED));
+    return kind >= KIND_RUN &&
+           atomic_compare_exchange_strong(&d->kind_flags, &kind, (uint8_t)(kind | LARGE_DEFERRED));
 }
 
 void arn__large_free_deferred(void *block)
