@@ -26,6 +26,10 @@ enum {
     GIB_SLICES = 1 << (GIB_SHIFT - SLICE_SHIFT),
     GIB_ARENAS = 1 << (GIB_SHIFT - ARENA_SHIFT),
     ROOT_ENTRIES = 1 << (ARN__ADDRESS_BITS - GIB_SHIFT),
+    /* A table is made writable in parts, as memory is opened: what is only reserved counts neither
+     * against RLIMIT_DATA nor as committed. */
+    PART_SHIFT = 27,
+    GIB_PARTS = 1 << (GIB_SHIFT - PART_SHIFT),
 };
 
 struct heap;
@@ -111,7 +115,8 @@ struct gib {
 struct directory {
     /* Distance from `nowhere` to the GiB's table; 0: there is none. Set once, never reset. */
     _Atomic uintptr_t root[ROOT_ENTRIES];
-    struct descriptor nowhere[GIB_SLICES]; /* never written */
+    struct descriptor nowhere[GIB_SLICES];  /* never written */
+    _Atomic uint8_t writable[ROOT_ENTRIES]; /* a bit per part of the GiB's table */
 };
 
 extern struct directory arn__directory;
@@ -176,10 +181,12 @@ static inline bool arn__has_flag(const struct descriptor *d, unsigned flag)
     return atomic_load_explicit(&d->kind_flags, memory_order_acquire) & flag;
 }
 
-/* Tables for every GiB that the range touches. Lock-free: may run in a signal handler. */
+/* Tables for every GiB that the range touches: all zero, to be read only until opened. Both are
+ * lock-free: they may run in a signal handler. */
 bool arn__directory_cover(const void *start, size_t bytes);
+bool arn__directory_open(const void *start, size_t bytes);
 
-/* Enters a table that lies in zeroed memory of the caller's; false: there is one already. */
+/* Enters a table that lies in zeroed, writable memory of the caller's; false: there is one already. */
 bool arn__directory_enter(const void *pointer, struct gib *table);
 
 #endif

@@ -124,7 +124,7 @@ void *arn__large_map(size_t bytes, size_t alignment)
     char *base = arn__os_map_aligned(map_bytes, alignment > granule() ? alignment : granule());
     if (base == NULL)
         return NULL;
-    if (!arn__directory_cover(base, 1)) {
+    if (!arn__directory_open(base, 1)) {
         arn__os_unmap(base, map_bytes);
         return NULL;
     }
@@ -187,7 +187,7 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
     char *target = arn__os_reserve(new_bytes, granule());
     if (target == NULL)
         return NULL;
-    if (!arn__directory_cover(target, 1)) {
+    if (!arn__directory_open(target, 1)) {
         arn__os_unmap(target, new_bytes);
         return NULL;
     }

@@ -112,6 +112,11 @@ void *arn__os_map(size_t bytes)
     return map(bytes, PROT_READ | PROT_WRITE);
 }
 
+void *arn__os_map_zeros(size_t bytes)
+{
+    return map(bytes, PROT_READ);
+}
+
 void *arn__os_map_aligned(size_t bytes, size_t alignment)
 {
     if (alignment <= CHEAP_SLACK_BYTES)

@@ -36,6 +36,9 @@ size_t arn__os_page_bytes(void);
 /* Readable and writable zero pages; NULL when there are none. */
 void *arn__os_map(size_t bytes);
 
+/* Readable zero pages, which arn__os_open makes writable. */
+void *arn__os_map_zeros(size_t bytes);
+
 /* As arn__os_map, but at a multiple of `alignment` (a power of two). */
 void *arn__os_map_aligned(size_t bytes, size_t alignment);
 

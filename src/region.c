@@ -77,7 +77,11 @@ bool arn__region_start(void **control)
     if (arn__options.huge == HUGE_ALWAYS)
         arn__os_huge((char *)group, GROUP_BYTES, true);
     /* There is a table if a start that failed was followed by map blocks: it stays. */
-    arn__directory_enter((void *)group, (struct gib *)start);
+    if (!arn__directory_enter((void *)group, (struct gib *)start) &&
+        !arn__directory_open((void *)group, GROUP_BYTES)) {
+        arn__os_unmap(start, bytes);
+        return false;
+    }
     *control = start + tables;
     enter((struct region *)first_region, (char *)group, GROUP_BYTES, GROUP_ARENAS);
     return true;
@@ -135,7 +139,7 @@ static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
     size_t target = (arenas + GROUP_ARENAS - 1) / GROUP_ARENAS * GROUP_ARENAS;
     char *from = region->base + (size_t)region->opened * ARENA_BYTES;
     size_t bytes = (target - region->opened) * ARENA_BYTES;
-    if (!arn__os_open(from, bytes))
+    if (!arn__directory_open(from, bytes) || !arn__os_open(from, bytes))
         return false;
     /* What a huge page may waste is bounded by a sixteenth of what pools hold: a large block may be
      * large and hardly touched. */
