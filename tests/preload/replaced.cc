@@ -15,6 +15,7 @@ namespace
 
 const std::size_t header_bytes = 64;
 int arrays, arrays_deleted;
+void *volatile seen; // a compiler may leave out what nobody sees
 
 struct counted {
     char bytes[100];
@@ -49,8 +50,10 @@ int main()
         counted *one = new counted, *quiet = new (std::nothrow) counted;
         counted *many = new counted[i], *many_quiet = new (std::nothrow) counted[i];
         CHECK(one != nullptr && quiet != nullptr && many_quiet != nullptr);
-        memset(many, 1, sizeof(counted) * i);
-        memset(many_quiet, 2, sizeof(counted) * i);
+        seen = one;
+        seen = quiet;
+        seen = memset(many, 1, sizeof(counted) * i);
+        seen = memset(many_quiet, 2, sizeof(counted) * i);
         delete one;
         delete quiet;
         delete[] many;

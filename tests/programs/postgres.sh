@@ -28,7 +28,8 @@ pg initdb --no-sync --auth=trust --username="$("${as_user[@]}" id -un)" --encodi
 # In this script's process group, not as a daemon: it can't outlive the test.
 "${as_user[@]}" under "$bin/postgres" -k "$PWD" -c listen_addresses= -c fsync=off -c autovacuum=off -c shared_buffers=32MB \
     -c max_parallel_workers_per_gather=2 -c min_parallel_table_scan_size=0 \
-    -c parallel_setup_cost=0 -c parallel_tuple_cost=0 -c jit=off -c log_min_messages=warning \
+    -c parallel_setup_cost=0 -c parallel_tuple_cost=0 -c synchronize_seqscans=off -c jit=off \
+    -c log_min_messages=warning \
     >server.log 2>&1 &
 server=$!
 trap 'kill -INT "$server" 2>/dev/null; wait "$server" || true; cat server.log >&2' EXIT
