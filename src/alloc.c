@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 #include "arena.h"
 #include "diag.h"
@@ -89,6 +90,10 @@ void *arn__calloc(size_t count, size_t bytes)
     }
     unsigned class_idx = arn__class_of(total);
     struct heap *heap = arn__thread.heap;
+    /* pthread_create asks for a thread's storage here, when it has said that there will be another:
+     * the last occasion before that runs, and this one perhaps sleeps. */
+    if (__builtin_expect(heap->resting != NULL, false) && !__libc_single_threaded)
+        return alloc_slow(total, 1, class_idx, true);
     struct block *block = class_idx == NO_CLASS ? NULL : arn__heap_pop(heap, class_idx);
     if (block == NULL)
         return alloc_slow(total, 1, class_idx, true);
@@ -190,6 +195,10 @@ void arn__free_slow(void *pointer, const char *function)
     if (pointer == NULL)
         return;
     const char *misuse = misuse_of(pointer, freed_twice);
+    struct descriptor *d = arn__descriptor(pointer);
+    if (misuse == NULL && arn__heap_filled(arn__thread.heap, d) &&
+        arn__pool_push_detached(atomic_load_explicit(&d->head, memory_order_relaxed), pointer))
+        return;
     if (misuse == NULL) {
         struct heap *heap = arn__thread_enter();
         bool freed = heap == NULL ? free_interrupting(pointer) : free_in(heap, pointer);

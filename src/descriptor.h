@@ -48,14 +48,16 @@ enum {
     POOL_FRESH = 16,     /* memory past `last` has never been written: it reads as zero */
     POOL_RECOVER = 32,   /* after fork: lists may be torn; free blocks are found by their marks */
     LARGE_DEFERRED = 64, /* a signal handler has freed it, to be given back later */
+    POOL_RESTING = 128,  /* full, and kept by its owner: see heap.c */
 };
 
 /* One slice. A pool of several slices repeats owner, last, inverse, head and kind in each of them
  * (a free looks no further), and keeps the rest in the first, its head. A large block has only its
  * first slice filled in. 64 bytes: one cache line. */
 struct descriptor {
-    /* The heap whose thread alone touches the fields below; NULL: a full (detached) or shared pool,
-     * or no pool. [any] read; written by who owns the pool or wins it. */
+    /* The heap whose thread alone touches the fields below. NULL: a shared pool, or no pool. A heap's
+     * address plus 1: a full (detached) pool that this heap filled.
+     * [any] read; written by who owns the pool or wins it. */
     _Atomic(struct heap *) owner;
     /* The last block carved so far (a block's size below the pool: none yet).
      * [owner] writes, [any] reads. */
@@ -73,8 +75,8 @@ struct descriptor {
     uint16_t carved; /* [owner] blocks up to `last` */
     uint8_t class_idx;
     _Atomic uint8_t kind_flags; /* enum kind in the low 4 bits, POOL_… flags above */
-    struct descriptor *next;    /* [owner, or the shard's lock] the list that the pool is in; */
-    struct descriptor *prev;    /* a detached pool: next is the heap that filled it, as a hint */
+    struct descriptor *next;    /* [owner, or the shard's lock] the list that the pool is in */
+    struct descriptor *prev;
 };
 
 _Static_assert(sizeof(struct descriptor) == 64, "a descriptor is one cache line");

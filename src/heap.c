@@ -1,6 +1,8 @@
 /* heap.c - refill, remote frees, collection. Order of refill: see arn__heap_refill. */
 #include "heap.h"
 
+#include <sys/single_threaded.h>
+
 #include "diag.h"
 #include "purge.h"
 #include "shard.h"
@@ -14,28 +16,37 @@ static const struct size_class *shape_of(const struct descriptor *pool)
     return &arn__size_classes[pool->class_idx];
 }
 
-/* ---- own pools with free blocks ---- */
+/* ---- lists of a heap's pools ---- */
 
-static void link_partial(struct heap *heap, struct descriptor *pool)
+static void link_pool(struct descriptor **first, struct descriptor *pool)
 {
-    struct descriptor **first = &heap->partial[pool->class_idx];
     pool->prev = NULL;
     pool->next = *first;
     if (pool->next != NULL)
         pool->next->prev = pool;
     *first = pool;
+}
+
+static void unlink_pool(struct descriptor **first, struct descriptor *pool)
+{
+    if (pool->prev != NULL)
+        pool->prev->next = pool->next;
+    else
+        *first = pool->next;
+    if (pool->next != NULL)
+        pool->next->prev = pool->prev;
+    pool->next = pool->prev = NULL;
+}
+
+static void link_partial(struct heap *heap, struct descriptor *pool)
+{
+    link_pool(&heap->partial[pool->class_idx], pool);
     heap->partial_count[pool->class_idx]++;
 }
 
 static void unlink_partial(struct heap *heap, struct descriptor *pool)
 {
-    if (pool->prev != NULL)
-        pool->prev->next = pool->next;
-    else
-        heap->partial[pool->class_idx] = pool->next;
-    if (pool->next != NULL)
-        pool->next->prev = pool->prev;
-    pool->next = pool->prev = NULL;
+    unlink_pool(&heap->partial[pool->class_idx], pool);
     heap->partial_count[pool->class_idx]--;
 }
 
@@ -46,11 +57,56 @@ static void release(struct descriptor *pool)
     arn__purge_settle();
 }
 
+/* ---- full pools of the only thread ----
+ *
+ * A pool that fills is detached, for it must not be stranded with a thread that sleeps or ends; then
+ * every free into it is an atomic operation. While there is no other thread it rests instead: it stays
+ * the heap's, frees into it take the fast path, and its countdown ends when a threshold of its blocks
+ * is free. */
+
+static bool is_alone(void)
+{
+    return __libc_single_threaded && !atomic_load_explicit(&arn__heaps_many, memory_order_relaxed);
+}
+
+static void set_resting(struct descriptor *pool, bool resting)
+{
+    /* relaxed: the bit is the owner's. */
+    unsigned flags = atomic_load_explicit(&pool->kind_flags, memory_order_relaxed);
+    flags = resting ? flags | POOL_RESTING : flags & ~(unsigned)POOL_RESTING;
+    atomic_store_explicit(&pool->kind_flags, (uint8_t)flags, memory_order_relaxed);
+}
+
+static bool rest(struct heap *heap, struct descriptor *pool)
+{
+    if (!is_alone())
+        return false;
+    set_resting(pool, true);
+    pool->needed = shape_of(pool)->threshold;
+    link_pool(&heap->resting, pool);
+    return true;
+}
+
+/* The countdown becomes that of any pool: the blocks that are out. */
+static void end_rest(struct heap *heap, struct descriptor *pool)
+{
+    unsigned freed = shape_of(pool)->threshold - pool->needed;
+    set_resting(pool, false);
+    unlink_pool(&heap->resting, pool);
+    pool->needed = pool->carved - freed;
+}
+
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
     if (heap->current[pool->class_idx] == pool) {
         pool->needed = NEEDED_CURRENT;
         return;
+    }
+    if (arn__has_flag(pool, POOL_RESTING)) {
+        end_rest(heap, pool);
+        link_partial(heap, pool);
+        if (pool->needed > 0)
+            return;
     }
     unlink_partial(heap, pool);
     release(pool);
@@ -59,12 +115,11 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 /* A claimed pool, its free blocks in `local`: kept if this heap filled it and has room. */
 static void adopt(struct heap *heap, struct descriptor *pool)
 {
-    bool own = pool->next == (struct descriptor *)heap;
-    pool->next = pool->prev = NULL;
     if (pool->needed == 0) {
         release(pool);
-    } else if (own && (heap->partial_count[pool->class_idx] < PARTIAL_MOST ||
-                       !atomic_load_explicit(&arn__heaps_many, memory_order_relaxed))) {
+    } else if (arn__heap_filled(heap, pool) &&
+               (heap->partial_count[pool->class_idx] < PARTIAL_MOST ||
+                !atomic_load_explicit(&arn__heaps_many, memory_order_relaxed))) {
         arn__pool_set_owner(pool, heap);
         link_partial(heap, pool);
     } else {
@@ -136,14 +191,27 @@ void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct bl
         arn__heap_flush(heap);
 }
 
+/* Into a full pool that this heap filled: at once, for it is probably the only one of that pool that
+ * the ring would see for a while. */
+static void push_single(struct heap *heap, struct descriptor *pool, struct block *block)
+{
+    arn__pool_recover(pool); /* before the mark */
+    block->mark = arn__mark(block);
+    push(heap, &(struct chain){pool, block, block, 1});
+}
+
 void arn__heap_free(struct heap *heap, struct block *block)
 {
     struct descriptor *d = arn__descriptor(block);
     struct descriptor *pool = atomic_load_explicit(&d->head, memory_order_relaxed);
-    if (atomic_load_explicit(&d->owner, memory_order_relaxed) != heap)
+    if (atomic_load_explicit(&d->owner, memory_order_relaxed) == heap) {
+        if (arn__heap_push_own(pool, block))
+            arn__heap_pool_emptied(heap, pool);
+    } else if (arn__heap_filled(heap, d)) {
+        push_single(heap, pool, block);
+    } else {
         arn__heap_push_remote(heap, pool, block);
-    else if (arn__heap_push_own(pool, block))
-        arn__heap_pool_emptied(heap, pool);
+    }
 }
 
 /* ---- refill ---- */
@@ -206,7 +274,7 @@ static bool refill(struct heap *heap, unsigned class_idx)
         if (refill_from(heap, pool))
             return true;
         heap->current[class_idx] = NULL;
-        if (arn__pool_detach(pool, heap))
+        if (rest(heap, pool) || arn__pool_detach(pool, heap))
             break;
         heap->current[class_idx] = pool;
     }
@@ -240,6 +308,7 @@ static void lengthen(struct heap *heap, unsigned class_idx)
 
 void *arn__heap_refill(struct heap *heap, unsigned class_idx)
 {
+    arn__heap_wake(heap);
     if (heap->list[class_idx] != NULL)
         return arn__heap_pop(heap, class_idx);
     bool often = heap->quick_refills[class_idx] != QUICK_REFILLS;
@@ -286,6 +355,21 @@ static void give_up(struct heap *heap, struct descriptor *pool)
         arn__shard_put(pool);
 }
 
+static void wake_all(struct heap *heap)
+{
+    struct descriptor *pool;
+    while ((pool = heap->resting) != NULL) {
+        end_rest(heap, pool);
+        give_up(heap, pool);
+    }
+}
+
+void arn__heap_wake(struct heap *heap)
+{
+    if (heap->resting != NULL && !is_alone())
+        wake_all(heap);
+}
+
 static void collect_partial(struct heap *heap, unsigned class_idx)
 {
     for (struct descriptor *pool = heap->partial[class_idx], *next; pool != NULL; pool = next) {
@@ -299,6 +383,7 @@ static void collect_partial(struct heap *heap, unsigned class_idx)
 void arn__heap_collect(struct heap *heap)
 {
     arn__heap_flush(heap);
+    arn__heap_wake(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL && pool->needed == 0)
@@ -315,6 +400,7 @@ void arn__heap_collect(struct heap *heap)
 void arn__heap_abandon(struct heap *heap)
 {
     arn__heap_flush(heap);
+    wake_all(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL)

@@ -42,6 +42,7 @@ struct heap {
     uint16_t partial_count[CLASSES];
     /* The list is freshly carved memory, zero but for each block's two words. */
     bool fresh[CLASSES];
+    struct descriptor *resting; /* full pools, while this is the only thread */
     struct chain ring[RING_SLOTS];
     size_t ring_bytes;
     struct heap *next;      /* all heaps ever made */
@@ -98,6 +99,12 @@ static inline bool arn__heap_push_own(struct descriptor *pool, struct block *blo
     return --pool->needed == 0;
 }
 
+/* The pool was full when it was last this heap's, and detached. */
+static inline bool arn__heap_filled(const struct heap *heap, const struct descriptor *d)
+{
+    return atomic_load_explicit(&d->owner, memory_order_relaxed) == arn__pool_filled_by(heap);
+}
+
 /* The countdown of a pool of this heap has ended: it is released, unless it is a current one. */
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
 
@@ -109,6 +116,9 @@ void arn__heap_free(struct heap *heap, struct block *block);
 
 /* Pushes all chains of the ring. */
 void arn__heap_flush(struct heap *heap);
+
+/* Leaves the resting pools to everybody if there are other threads by now. */
+void arn__heap_wake(struct heap *heap);
 
 /* Takes in what others freed and releases the pools that are empty, the current ones too. */
 void arn__heap_collect(struct heap *heap);

@@ -128,14 +128,12 @@ void arn__pool_release(struct descriptor *pool)
 bool arn__pool_detach(struct descriptor *pool, struct heap *filled_by)
 {
     uint64_t expected = arn__remote_word(POOL_OWNED, 0, 0);
-    arn__pool_set_owner(pool, NULL);
-    pool->next = (struct descriptor *)filled_by;
+    arn__pool_set_owner(pool, filled_by == NULL ? NULL : arn__pool_filled_by(filled_by));
     /* release: pairs with the acquire of the push that claims: it reads the owner's fields. */
     if (atomic_compare_exchange_strong_explicit(arn__remote(arn__pool_base(pool)), &expected,
                                                 arn__remote_word(POOL_DETACHED, 0, 0),
                                                 memory_order_release, memory_order_relaxed))
         return true;
-    pool->next = NULL;
     arn__pool_set_owner(pool, filled_by);
     return false;
 }
@@ -201,6 +199,29 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *first, st
     }
     return arn__remote_state(word) == POOL_SHARED && total == arn__remote_out(word) ? PUSH_EMPTIED
                                                                                     : PUSH_DONE;
+}
+
+bool arn__pool_push_detached(struct descriptor *pool, struct block *block)
+{
+    if (arn__has_flag(pool, POOL_RECOVER))
+        return false;
+    const struct size_class *shape = &arn__size_classes[pool->class_idx];
+    char *base = arn__pool_base_of(block, pool->class_idx);
+    _Atomic uint64_t *remote = arn__remote(base);
+    unsigned idx = (unsigned)((size_t)((char *)block - base) / QUANTUM_BYTES) + 1;
+    uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
+    uint64_t pushed;
+    block->mark = arn__mark(block);
+    do {
+        unsigned total = arn__remote_count(word) + 1;
+        if (arn__remote_state(word) != POOL_DETACHED || total >= shape->threshold)
+            return false;
+        block->next = block_at(base, (unsigned)(word & 0xffff));
+        pushed = arn__remote_word(POOL_DETACHED, total, idx);
+        /* release: the link and the mark, to who takes the chain. */
+    } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_release,
+                                                    memory_order_relaxed));
+    return true;
 }
 
 /* ---- after fork ---- */

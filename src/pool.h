@@ -75,6 +75,12 @@ static inline uintptr_t arn__mark(const void *block)
 
 /* ---- looking; any thread, for a block that is out ---- */
 
+/* The owner field of a pool that this heap filled and that was detached then. */
+static inline struct heap *arn__pool_filled_by(const struct heap *heap)
+{
+    return (struct heap *)((uintptr_t)heap + 1);
+}
+
 /* relaxed: a block's address came to this thread after `last` had reached it. */
 static inline char *arn__pool_last(const struct descriptor *pool)
 {
@@ -121,7 +127,7 @@ void arn__pool_release(struct descriptor *pool);
 void arn__pool_set_owner(struct descriptor *pool, struct heap *heap);
 
 /* Full, no chain: OWNED becomes DETACHED. False if blocks came back meanwhile: still OWNED.
- * `filled_by` is kept as a hint for who claims it. */
+ * `filled_by` is kept in the owner field, as a hint for who claims it. */
 bool arn__pool_detach(struct descriptor *pool, struct heap *filled_by);
 
 /* OWNED becomes SHARED, `needed` blocks out; caller holds the shard's lock. False if all of them
@@ -163,5 +169,10 @@ enum push_result {
  * then, and keep the pool alive. */
 enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
                                 unsigned count);
+
+/* As arn__pool_push of a single block, marked here, into a pool that stays DETACHED. False: it would
+ * not, or is to be recovered; nothing was done that arn__pool_push would mind. Takes no chain over,
+ * so that a child that has not noticed yet that it is one may call it. */
+bool arn__pool_push_detached(struct descriptor *pool, struct block *block);
 
 #endif

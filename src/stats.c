@@ -40,7 +40,9 @@ LOOKS_AT_OTHERS static size_t count_used(const struct descriptor *pool, const ch
     size_t remote = arn__remote_count(word);
     size_t out = arn__remote_state(word) == POOL_DETACHED ? pool->carved
                  : arn__remote_state(word) == POOL_SHARED ? arn__remote_out(word)
-                                                          : pool->needed;
+                 : arn__has_flag(pool, POOL_RESTING)
+                     ? pool->carved - (arn__size_classes[pool->class_idx].threshold - pool->needed)
+                     : pool->needed;
     if (out > pool->carved || arn__has_flag(pool, POOL_RECOVER))
         return count_unmarked(pool, base);
     return out > remote ? out - remote : 0;

@@ -182,6 +182,23 @@ static void the_dead_keep_nothing(void)
     }
 }
 
+/* What the only thread has filled is given up before there is a second: the first may sleep. */
+static void *free_hoard_of_the_sleeping(void *unused)
+{
+    free_hoard();
+    malloc_trim(0);
+    expect_at_most(0, mallinfo2().fordblks, 3 << 20, "free in pools of a thread that sleeps");
+    return unused;
+}
+
+static void the_sleeping_keep_little(void)
+{
+    pthread_t thread;
+    take_hoard(NULL);
+    CHECK(pthread_create(&thread, NULL, free_hoard_of_the_sleeping, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 /* A thread whose first block of all is asked for by a destructor, in the first round or the last. */
 static pthread_key_t late_key;
 
@@ -321,6 +338,7 @@ int main(int count, char **arguments)
     }
     free(malloc(1));
     create_keys();
+    run_apart(the_sleeping_keep_little, 20, "one sleeps");
     for (unsigned i = 0; i < 30; i++)
         run_apart(exit_amid_busy_threads, 20, "exit amid busy threads");
     for (unsigned i = 0; i < 10; i++)

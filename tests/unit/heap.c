@@ -196,8 +196,6 @@ TEST(heap, a_refill_of_a_list_that_has_blocks_loses_none)
     IN_OWN_PROCESS(list_not_empty());
 }
 
-/* ---- what others get ---- */
-
 enum { MANY = 20000 };
 static void *many[MANY];
 
@@ -207,6 +205,82 @@ static void *fill_many(void *argument)
         many[i] = arn_malloc((size_t)argument);
     return NULL;
 }
+
+/* ---- full pools of the only thread ---- */
+
+static bool rests(const void *block)
+{
+    const struct descriptor *pool = atomic_load(&arn__descriptor(block)->head);
+    return arn__has_flag(pool, POOL_RESTING) && atomic_load(&pool->owner) == heap();
+}
+
+static void rest_and_wake(void)
+{
+    unsigned c = arn__class_of(100), threshold = arn__size_classes[c].threshold;
+    unsigned capacity = arn__size_classes[c].capacity;
+    for (unsigned i = 0; i < 10 * capacity; i++)
+        many[i] = arn_malloc(100);
+    ASSERT_TRUE(rests(many[0]));
+    size_t used = used_of(c);
+    EXPECT_EQ(used, 10 * capacity);
+    for (unsigned i = 0; i + 1 < threshold; i++)
+        arn_free(many[i]);
+    EXPECT_TRUE(rests(many[threshold]));
+    EXPECT_EQ(used_of(c), used - (threshold - 1));
+    arn_free(many[threshold - 1]);
+    EXPECT_FALSE(rests(many[threshold]));
+    EXPECT_EQ(used_of(c), used - threshold);
+    size_t pools = pools_of(c);
+    for (unsigned i = 0; i < threshold; i++)
+        many[i] = arn_malloc(100);
+    EXPECT_EQ(pools_of(c), pools); /* what was freed is used again */
+    for (unsigned i = 0; i < 10 * capacity; i++)
+        arn_free(many[i]);
+    EXPECT_EQ(used_of(c), 0);
+    EXPECT_LE(pools_of(c), 1); /* released as they emptied; the current one stays */
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+    EXPECT_EQ(heap()->resting, NULL);
+}
+
+TEST(heap, full_pools_of_the_only_thread_rest)
+{
+    IN_OWN_PROCESS(rest_and_wake());
+}
+
+static void *free_many(void *count)
+{
+    for (size_t i = 0; i < (size_t)count; i++)
+        arn_free(many[i]);
+    return NULL;
+}
+
+static void two_threads(void)
+{
+    unsigned c = arn__class_of(100);
+    fill_many((void *)(size_t)100);
+    ASSERT_NE(heap()->resting, NULL);
+    for (unsigned i = 0; i < MANY; i += 100) { /* some pools are not quite full */
+        arn_free(many[i]);
+        many[i] = NULL;
+    }
+    run_thread(free_many, (void *)(size_t)(MANY / 2));
+    arn_free(arn_calloc(1, 100)); /* asked for by whoever makes a thread, too */
+    EXPECT_EQ(heap()->resting, NULL);
+    run_thread(free_many, NULL);
+    for (unsigned i = MANY / 2; i < MANY; i++)
+        arn_free(many[i]);
+    EXPECT_EQ(used_of(c), 0);
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, a_second_thread_ends_the_rest)
+{
+    IN_OWN_PROCESS(two_threads());
+}
+
+/* ---- what others get ---- */
 
 static void exits(void)
 {

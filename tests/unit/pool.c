@@ -137,7 +137,7 @@ TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_cl
     struct descriptor *pool = arn__pool_create(c, heap());
     unsigned count = take_all(pool, all);
     ASSERT_TRUE(arn__pool_detach(pool, heap()));
-    EXPECT_EQ(atomic_load(&pool->owner), NULL);
+    EXPECT_EQ(atomic_load(&pool->owner), arn__pool_filled_by(heap()));
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
     unsigned i = 0;
     for (; i + 1 < shape->threshold; i++)
@@ -148,9 +148,31 @@ TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_cl
     EXPECT_EQ(arn__remote_count(word_of(pool)), 0);
     EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
     EXPECT_EQ(pool->needed, count - shape->threshold);
-    EXPECT_EQ(pool->next, (struct descriptor *)heap()); /* the hint */
+    EXPECT_EQ(atomic_load(&pool->owner), arn__pool_filled_by(heap())); /* the hint */
     EXPECT_EQ(push(pool, i, count), PUSH_DONE);
     EXPECT_EQ(arn__pool_take_remote(pool), count - i);
+    arn__pool_release(pool);
+}
+
+TEST_EACH(pool, a_detached_one_takes_single_blocks_up_to_the_threshold, unsigned, c, some_classes)
+{
+    const struct size_class *shape = &arn__size_classes[c];
+    struct descriptor *pool = arn__pool_create(c, heap());
+    unsigned count = take_all(pool, all);
+    EXPECT_FALSE(arn__pool_push_detached(pool, all[0])); /* it is owned */
+    ASSERT_TRUE(arn__pool_detach(pool, heap()));
+    unsigned i = 0;
+    for (; i + 1 < shape->threshold; i++) {
+        ASSERT_TRUE(arn__pool_push_detached(pool, all[i]));
+        EXPECT_EQ(all[i]->mark, arn__mark(all[i]));
+    }
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
+    EXPECT_EQ(arn__remote_count(word_of(pool)), i);
+    EXPECT_FALSE(arn__pool_push_detached(pool, all[i])); /* it would be worth claiming */
+    EXPECT_EQ(arn__remote_count(word_of(pool)), i);
+    EXPECT_EQ(push(pool, i, count), PUSH_CLAIMED);
+    EXPECT_EQ(arn__pool_local_count(pool), count);
+    EXPECT_EQ(pool->needed, 0);
     arn__pool_release(pool);
 }
 
