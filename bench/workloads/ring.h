@@ -1,0 +1,60 @@
+/* ring.h - a bounded ring of batches of blocks between threads that allocate and threads that free.
+ *
+ * Batches, so that the ring's lock is a small part of the time; and a lock that sleeps, so that
+ * waiting costs no processor.
+ */
+#ifndef ARENITE_RING_H
+#define ARENITE_RING_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { BATCH = 64, RING_BATCHES = 4096 };
+
+struct batch {
+    void *blocks[BATCH];
+};
+
+struct ring {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t limit; /* batches at most; RING_BATCHES or less */
+    size_t put, taken;
+    bool closed; /* no more will be put */
+    struct batch batches[RING_BATCHES];
+};
+
+static inline void ring_put(struct ring *ring, const struct batch *batch)
+{
+    pthread_mutex_lock(&ring->lock);
+    while (ring->put - ring->taken == ring->limit)
+        pthread_cond_wait(&ring->changed, &ring->lock);
+    ring->batches[ring->put++ % RING_BATCHES] = *batch;
+    pthread_cond_broadcast(&ring->changed);
+    pthread_mutex_unlock(&ring->lock);
+}
+
+/* False: the ring is closed and empty. */
+static inline bool ring_take(struct ring *ring, struct batch *batch)
+{
+    pthread_mutex_lock(&ring->lock);
+    while (ring->put == ring->taken && !ring->closed)
+        pthread_cond_wait(&ring->changed, &ring->lock);
+    bool got = ring->put != ring->taken;
+    if (got)
+        *batch = ring->batches[ring->taken++ % RING_BATCHES];
+    pthread_cond_broadcast(&ring->changed);
+    pthread_mutex_unlock(&ring->lock);
+    return got;
+}
+
+static inline void ring_close(struct ring *ring)
+{
+    pthread_mutex_lock(&ring->lock);
+    ring->closed = true;
+    pthread_cond_broadcast(&ring->changed);
+    pthread_mutex_unlock(&ring->lock);
+}
+
+#endif
