@@ -4,16 +4,20 @@
  *
  * After the asymmetric test of Lever and Boreham, "malloc() Performance in a Multithreaded Linux
  * Environment", 2000, where blocks bleed from one thread to the others. Each block is read before it
- * is freed, so a backlog of up to 256 Ki blocks stands between the two sides.
+ * is freed, as often as there are threads that do so: a backlog of up to 256 Ki blocks stands
+ * between the two sides.
  */
 #include "ring.h"
 #include "workload.h"
 
-enum { BATCHES = 100000, MOST_BYTES = 256, READINGS = 4 };
+enum { BATCHES = 15000, MOST_BYTES = 256 };
 
-static struct ring ring = {
-    .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .limit = RING_BATCHES};
+static struct ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                           .filled = PTHREAD_COND_INITIALIZER,
+                           .emptied = PTHREAD_COND_INITIALIZER,
+                           .limit = RING_BATCHES};
 static size_t batches;
+static unsigned readers;
 
 static void allocate(void)
 {
@@ -35,7 +39,7 @@ static void allocate(void)
 static void read_and_free(unsigned char *block)
 {
     size_t bytes = block_check(block);
-    for (unsigned reading = 0; reading < READINGS; reading++) {
+    for (unsigned reading = 0; reading < readers; reading++) {
         for (size_t i = 8; i < bytes - 8; i++)
             CHECK(((volatile unsigned char *)block)[i] == (unsigned char)bytes);
     }
@@ -61,10 +65,10 @@ int main(int argc, char **argv)
     double scale = 1, threads = default_threads();
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
-    CHECK(threads >= 2);
 
     batches = scaled(BATCHES, scale);
-    run_threads((unsigned)threads, body);
+    readers = thread_count(threads, 2) - 1;
+    run_threads(readers + 1, body);
     CHECK(ring.taken == batches);
     return 0;
 }

@@ -6,7 +6,7 @@
  */
 #include "workload.h"
 
-enum { REPLACEMENTS = 6500000, BLOCKS = 10000, OCTAVES = 15, WORDS_SEEN = 32 };
+enum { REPLACEMENTS = 14000000, BLOCKS = 10000, OCTAVES = 15, WORDS_SEEN = 32 };
 
 static void *blocks[BLOCKS];
 

@@ -7,7 +7,7 @@
  */
 #include "workload.h"
 
-enum { EXCHANGES = 12000000, SLOTS = 4096, OCTAVES = 8 };
+enum { EXCHANGES = 32000000, SLOTS = 4096, OCTAVES = 8 };
 
 static _Atomic(void *) slots[SLOTS];
 static size_t exchanges;
@@ -29,9 +29,10 @@ int main(int argc, char **argv)
     double scale = 1, threads = default_threads();
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
+    unsigned count = thread_count(threads, 1);
 
-    exchanges = scaled(EXCHANGES, scale / threads);
-    run_threads((unsigned)threads, body);
+    exchanges = scaled(EXCHANGES, scale / count);
+    run_threads(count, body);
     for (size_t i = 0; i < SLOTS; i++)
         block_drop(atomic_load(&slots[i]));
     return 0;

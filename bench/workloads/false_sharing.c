@@ -9,7 +9,7 @@
  */
 #include "workload.h"
 
-enum { ROUNDS = 1500000, WRITES = 200, BYTES = 16 };
+enum { ROUNDS = 12000000, WRITES = 200, BYTES = 16 };
 
 static size_t rounds;
 static void *given[MOST_THREADS]; /* by the main thread, if passive */
@@ -38,11 +38,11 @@ int main(int argc, char **argv)
     }
     read_options(argc - 1, argv + 1,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
-    CHECK(threads <= MOST_THREADS);
+    unsigned count = thread_count(threads, 1);
 
-    rounds = scaled(ROUNDS, scale / threads);
-    for (unsigned i = 0; strcmp(argv[1], "passive") == 0 && i < (unsigned)threads; i++)
+    rounds = scaled(ROUNDS, scale / count);
+    for (unsigned i = 0; strcmp(argv[1], "passive") == 0 && i < count; i++)
         given[i] = malloc(BYTES);
-    run_threads((unsigned)threads, body);
+    run_threads(count, body);
     return 0;
 }

@@ -12,7 +12,7 @@
 
 #include "workload.h"
 
-enum { HEAP_BYTES = 100 << 20, REPLACEMENTS = 6000000, OCTAVES = 8 };
+enum { HEAP_BYTES = 100 << 20, REPLACEMENTS = 2500000, OCTAVES = 8 };
 
 /* The mean of random_power_law(OCTAVES) is 12 bytes an octave and 12 more for the last. */
 enum { BLOCKS = HEAP_BYTES / (12 * (OCTAVES + 1)) };
@@ -58,9 +58,8 @@ int main(int argc, char **argv)
     pthread_t idler;
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
-    CHECK(threads >= 2);
 
-    workers = (unsigned)threads - 1;
+    workers = thread_count(threads, 2) - 1;
     replacements = scaled(REPLACEMENTS, scale / workers);
     sem_init(&freed, 0, 0);
     sem_init(&done, 0, 0);

@@ -11,11 +11,11 @@
  */
 #include "workload.h"
 
-enum { LIVE_BYTES = 64 << 20, PHASE_BYTES = 160 << 20, MOST_BLOCKS = LIVE_BYTES / 16 };
+enum { LIVE_BYTES = 64 << 20, PHASE_BYTES = 96 << 20, MOST_BLOCKS = LIVE_BYTES / 48 };
 enum { SAMPLES = 8 }; /* in a phase */
 
 /* Around so many bytes are asked for in each phase. */
-static const uint32_t phases[] = {64, 192, 96, 640, 48, 1500, 320, 5000, 128, 80, 2500, 400};
+static const uint32_t phases[] = {128, 384, 192, 1280, 96, 3000, 640, 10000, 256, 160, 5000, 800};
 
 static void *blocks[MOST_BLOCKS];
 static size_t count, live_bytes;
@@ -28,7 +28,7 @@ static void drop_one(uint64_t *seed)
     *block = blocks[--count];
 }
 
-/* Allocates `more` bytes of about the phase's size, each half to three halves of it. */
+/* Allocates `more` bytes of about the phase's size, each from half of it to three halves. */
 static void churn(size_t more, uint32_t phase, uint64_t *seed)
 {
     for (size_t done = 0; done < more;) {

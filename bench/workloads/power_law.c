@@ -8,7 +8,7 @@
  */
 #include "workload.h"
 
-enum { REPLACEMENTS = 14000000, BLOCKS = 20000, OCTAVES = 16 };
+enum { REPLACEMENTS = 24000000, BLOCKS = 20000, OCTAVES = 16 };
 
 static void *blocks[BLOCKS];
 

@@ -9,10 +9,12 @@
 #include "ring.h"
 #include "workload.h"
 
-enum { BATCHES = 160000, MOST_BYTES = 512 };
+enum { BATCHES = 60000, MOST_BYTES = 512 };
 
-static struct ring ring = {
-    .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .limit = 64};
+static struct ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                           .filled = PTHREAD_COND_INITIALIZER,
+                           .emptied = PTHREAD_COND_INITIALIZER,
+                           .limit = 16};
 static size_t batches;
 
 static void produce(void)
@@ -50,10 +52,10 @@ int main(int argc, char **argv)
     double scale = 1, threads = default_threads();
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
-    CHECK(threads >= 2);
+    unsigned count = thread_count(threads, 2);
 
     batches = scaled(BATCHES, scale);
-    run_threads((unsigned)threads, body);
+    run_threads(count, body);
     CHECK(ring.taken == batches);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* ring.h - a bounded ring of batches of blocks between threads that allocate and threads that free.
+/* ring.h - a bounded ring of batches of blocks from a thread that allocates to threads that free.
  *
  * Batches, so that the ring's lock is a small part of the time; and a lock that sleeps, so that
  * waiting costs no processor.
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { BATCH = 64, RING_BATCHES = 4096 };
+enum { BATCH = 256, RING_BATCHES = 1024 };
 
 struct batch {
     void *blocks[BATCH];
@@ -18,8 +18,9 @@ struct batch {
 
 struct ring {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    size_t limit; /* batches at most; RING_BATCHES or less */
+    pthread_cond_t filled;  /* a batch was put, or the ring closed */
+    pthread_cond_t emptied; /* half of the limit is free again: fewer wake-ups than one a batch */
+    size_t limit;           /* batches at most; RING_BATCHES or less */
     size_t put, taken;
     bool closed; /* no more will be put */
     struct batch batches[RING_BATCHES];
@@ -29,9 +30,9 @@ static inline void ring_put(struct ring *ring, const struct batch *batch)
 {
     pthread_mutex_lock(&ring->lock);
     while (ring->put - ring->taken == ring->limit)
-        pthread_cond_wait(&ring->changed, &ring->lock);
+        pthread_cond_wait(&ring->emptied, &ring->lock);
     ring->batches[ring->put++ % RING_BATCHES] = *batch;
-    pthread_cond_broadcast(&ring->changed);
+    pthread_cond_signal(&ring->filled);
     pthread_mutex_unlock(&ring->lock);
 }
 
@@ -40,11 +41,12 @@ static inline bool ring_take(struct ring *ring, struct batch *batch)
 {
     pthread_mutex_lock(&ring->lock);
     while (ring->put == ring->taken && !ring->closed)
-        pthread_cond_wait(&ring->changed, &ring->lock);
+        pthread_cond_wait(&ring->filled, &ring->lock);
     bool got = ring->put != ring->taken;
     if (got)
         *batch = ring->batches[ring->taken++ % RING_BATCHES];
-    pthread_cond_broadcast(&ring->changed);
+    if (ring->put - ring->taken == ring->limit / 2)
+        pthread_cond_signal(&ring->emptied);
     pthread_mutex_unlock(&ring->lock);
     return got;
 }
@@ -53,7 +55,7 @@ static inline void ring_close(struct ring *ring)
 {
     pthread_mutex_lock(&ring->lock);
     ring->closed = true;
-    pthread_cond_broadcast(&ring->changed);
+    pthread_cond_broadcast(&ring->filled);
     pthread_mutex_unlock(&ring->lock);
 }
 

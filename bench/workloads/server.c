@@ -9,7 +9,7 @@
 
 #include "workload.h"
 
-enum { REPLACEMENTS = 16000000, PER_LIFE = 20000, BLOCKS = 1000, MOST_BYTES = 1000 };
+enum { REPLACEMENTS = 28000000, PER_LIFE = 20000, BLOCKS = 1000, MOST_BYTES = 1000 };
 
 /* What a thread and its successors have in common, one at a time. */
 static struct line {
@@ -42,8 +42,7 @@ int main(int argc, char **argv)
     double scale = 1, threads = default_threads();
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
-    unsigned count = (unsigned)threads;
-    CHECK(count >= 1 && count <= MOST_THREADS);
+    unsigned count = thread_count(threads, 1);
 
     sem_init(&line_ended, 0, 0);
     pthread_attr_init(&detached);

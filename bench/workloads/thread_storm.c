@@ -26,8 +26,7 @@ int main(int argc, char **argv)
     pthread_t running[MOST_THREADS];
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
-    size_t at_once = (size_t)threads;
-    CHECK(at_once >= 1 && at_once <= MOST_THREADS);
+    size_t at_once = thread_count(threads, 1);
 
     size_t starts = scaled(STARTS, scale);
     for (size_t i = 0; i < starts + at_once; i++) {

@@ -7,7 +7,7 @@
  */
 #include "workload.h"
 
-enum { REPLACEMENTS = 16000000, BLOCKS = 4000, OCTAVES = 12 };
+enum { REPLACEMENTS = 32000000, BLOCKS = 4000, OCTAVES = 12 };
 
 static size_t replacements;
 
@@ -32,8 +32,9 @@ int main(int argc, char **argv)
     double scale = 1, threads = default_threads();
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--threads", &threads}, {NULL, NULL}});
+    unsigned count = thread_count(threads, 1);
 
-    replacements = scaled(REPLACEMENTS, scale / threads);
-    run_threads((unsigned)threads, body);
+    replacements = scaled(REPLACEMENTS, scale / count);
+    run_threads(count, body);
     return 0;
 }

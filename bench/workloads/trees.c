@@ -7,7 +7,7 @@
  */
 #include "workload.h"
 
-enum { ROUNDS = 5, LEAST_HEIGHT = 4, MOST_HEIGHT = 18, STEP = 2 };
+enum { ROUNDS = 10, LEAST_HEIGHT = 4, MOST_HEIGHT = 18, STEP = 2 };
 
 struct node {
     struct node *left, *right;

@@ -63,6 +63,16 @@ static inline double default_threads(void)
     return online < 2 ? 2 : online < MOST_THREADS ? (double)online : MOST_THREADS;
 }
 
+/* The value of --threads, which must make sense. */
+static inline unsigned thread_count(double threads, unsigned least)
+{
+    if (threads < least || threads > MOST_THREADS) {
+        fprintf(stderr, "--threads: %u to %u\n", least, (unsigned)MOST_THREADS);
+        exit(2);
+    }
+    return (unsigned)threads;
+}
+
 /* ---- random numbers: splitmix64 (Steele, Lea and Flood, 2014) ---- */
 
 static inline uint64_t random_next(uint64_t *state)
@@ -137,11 +147,10 @@ static inline void block_drop(void *block)
 
 /* ---- threads ---- */
 
-/* Runs body(0), body(1), … at the same time, and returns when all have. */
+/* Runs body(0), body(1), … at the same time, and returns when all have; at most MOST_THREADS. */
 static inline void run_threads(unsigned count, void *(*body)(void *idx))
 {
     pthread_t threads[MOST_THREADS];
-    CHECK(count >= 1 && count <= MOST_THREADS);
     for (uintptr_t i = 0; i < count; i++)
         CHECK(pthread_create(&threads[i], NULL, body, (void *)i) == 0);
     for (unsigned i = 0; i < count; i++)
