@@ -12,7 +12,7 @@
 #include "workload.h"
 
 enum { PEAK_BYTES = 300 << 20, SMALL_OCTAVES = 8, LARGE_BYTES = 1 << 20 };
-enum { SMALL_PER_LARGE = 50000, KEPT_OF = 100, LISTS = 256 };
+enum { SMALL_PER_LARGE = 50000, KEPT_OF = 100, LISTS = 256, IDLE_SECONDS = 2 };
 
 /* Blocks are linked through themselves, behind the stamp: an array of them would be resident, too.
  * Of many lists, each is all over the heap. */
@@ -62,7 +62,8 @@ int main(int argc, char **argv)
     build_peak(&seed);
     double rss_peak = resident_bytes();
     free_peak(keep > 0);
-    for (double end = seconds_now() + 2 * scale; seconds_now() < end;) {
+    double end = seconds_of(CLOCK_MONOTONIC) + IDLE_SECONDS * scale;
+    while (seconds_of(CLOCK_MONOTONIC) < end) {
         block_drop(block_take(100));
         sleep_seconds(0.01);
     }

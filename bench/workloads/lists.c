@@ -8,7 +8,7 @@
  */
 #include "workload.h"
 
-enum { ROUNDS = 9, LISTS = 64, PUSHES = 100000, WALKS = 10 };
+enum { ROUNDS = 6, LISTS = 64, PUSHES = 100000, WALKS = 10 };
 
 struct node {
     struct node *next;

@@ -11,13 +11,13 @@
  */
 #include "workload.h"
 
-enum { LIVE_BYTES = 64 << 20, PHASE_BYTES = 96 << 20, MOST_BLOCKS = LIVE_BYTES / 48 };
+enum { LIVE_BYTES = 64 << 20, PHASE_BYTES = 96 << 20, LEAST_BYTES = 48 };
 enum { SAMPLES = 8 }; /* in a phase */
 
-/* Around so many bytes are asked for in each phase. */
+/* Around so many bytes are asked for in each phase; half of the least is LEAST_BYTES. */
 static const uint32_t phases[] = {128, 384, 192, 1280, 96, 3000, 640, 10000, 256, 160, 5000, 800};
 
-static void *blocks[MOST_BLOCKS];
+static void *blocks[LIVE_BYTES / LEAST_BYTES];
 static size_t count, live_bytes;
 
 static void drop_one(uint64_t *seed)

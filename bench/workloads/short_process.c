@@ -16,7 +16,7 @@ extern char **environ;
 
 static int be_short(void)
 {
-    void *blocks[BLOCKS];
+    static void *blocks[BLOCKS];
     uint64_t seed = 9;
     for (size_t i = 0; i < BLOCKS; i++)
         blocks[i] = block_take(16 + random_below(&seed, SIZES) * 48);
