@@ -1,0 +1,309 @@
+/* record.c - libarenite-record.so: libc's names for allocation, recorded on the way down.
+ *
+ * Beneath lies whatever __libc_malloc and its kin lead to: glibc's malloc, or one preloaded after
+ * this library that exports these names as well. Calling them by name needs no dlsym, which
+ * allocates.
+ *
+ * One lock around the store of a record, a few instructions: it serialises the program's
+ * allocations, which distorts its timing but makes the file's order the order of events, with
+ * nothing to merge, nothing to flush when a thread ends, and a file that is whole at any instant.
+ * The allocator itself is called outside the lock.
+ *
+ * A forked child starts a file of its own. It finds the recorder's state wiped by the kernel, the
+ * lock included, however it was forked; a vfork child shares its parent's memory, blocks and file.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "trace.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_realloc(void *block, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
+void __libc_free(void *block);
+
+enum phase { UNKNOWN, RECORDING, OFF };
+
+/* In memory that a forked child finds zeroed. All but phase: under the lock. */
+struct recorder {
+    pthread_mutex_t lock; /* zeros are PTHREAD_MUTEX_INITIALIZER */
+    _Atomic enum phase phase;
+    struct file file;
+    pid_t process;
+    unsigned threads; /* that have a number */
+    unsigned current; /* the thread of the last record */
+};
+
+static _Atomic(struct recorder *) recorder;
+
+static _Thread_local struct {
+    volatile bool inside; /* about to write a record: a signal handler must not */
+    pid_t process;        /* where `number` and `address` hold: not in a forked child */
+    unsigned number;
+    uint64_t address; /* of the last record */
+} self;
+
+/* --- The state -------------------------------------------------------------------------------- */
+
+/* NULL: no memory, or a kernel that cannot wipe it in children. */
+static struct recorder *recorder_create(void)
+{
+    int saved = errno;
+    size_t bytes = sizeof(struct recorder);
+    struct recorder *made =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct recorder *present = NULL;
+    if (made == MAP_FAILED) {
+        made = NULL;
+    } else if (madvise(made, bytes, MADV_WIPEONFORK) != 0) {
+        munmap(made, bytes);
+        made = NULL;
+    } else if (!atomic_compare_exchange_strong(&recorder, &present, made)) {
+        munmap(made, bytes);
+        made = present;
+    }
+    errno = saved;
+    return made;
+}
+
+/* The file to record to, or NULL. Looked for once: a child may have another environment. */
+static const char *wanted_path(void)
+{
+    static char path[PATH_MAX];
+    static bool looked;
+    if (!looked) {
+        const char *value = getenv("ARENITE_RECORD");
+        if (value != NULL && strlen(value) < sizeof path)
+            strcpy(path, value);
+        looked = true;
+    }
+    const char *only = getenv("ARENITE_RECORD_PID");
+    if (only != NULL && strtol(only, NULL, 10) != getpid())
+        return NULL;
+    return *path == '\0' ? NULL : path;
+}
+
+static void write_header(struct file *file)
+{
+    struct trace_header header = {.version = TRACE_VERSION,
+                                  .page_bytes = (uint32_t)sysconf(_SC_PAGESIZE)};
+    memcpy(header.magic, TRACE_MAGIC, sizeof header.magic);
+    memcpy(file_reserve(file, sizeof header), &header, sizeof header);
+}
+
+static void start(struct recorder *to)
+{
+    const char *path = wanted_path();
+    enum phase phase = OFF;
+    if (path != NULL && file_create(&to->file, path)) {
+        write_header(&to->file);
+        to->process = getpid();
+        phase = RECORDING;
+    }
+    atomic_store_explicit(&to->phase, phase, memory_order_relaxed);
+}
+
+__attribute__((destructor)) static void stop(void)
+{
+    struct recorder *to = atomic_load(&recorder);
+    if (to == NULL)
+        return;
+    self.inside = true;
+    pthread_mutex_lock(&to->lock);
+    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == RECORDING)
+        file_close(&to->file);
+    atomic_store_explicit(&to->phase, OFF, memory_order_relaxed);
+    pthread_mutex_unlock(&to->lock);
+    self.inside = false;
+}
+
+/* --- A record --------------------------------------------------------------------------------- */
+
+static unsigned char *put_number(unsigned char *at, uint64_t number)
+{
+    for (; number >= TRACE_MORE; number >>= 7)
+        *at++ = (unsigned char)(number | TRACE_MORE);
+    *at++ = (unsigned char)number;
+    return at;
+}
+
+static unsigned char *put_operand(unsigned char *at, enum trace_op op, uint64_t operand)
+{
+    unsigned first = op | (unsigned)(operand << TRACE_OP_BITS & (TRACE_MORE - 1));
+    operand >>= TRACE_FIRST_BITS;
+    if (operand == 0) {
+        *at++ = (unsigned char)first;
+        return at;
+    }
+    *at++ = (unsigned char)(first | TRACE_MORE);
+    return put_number(at, operand);
+}
+
+static bool has_bytes(enum trace_op op)
+{
+    return op != TRACE_FREE && op != TRACE_RESIZE;
+}
+
+/* Names the calling thread, if the last record was another's. */
+static unsigned char *put_thread(struct recorder *to, unsigned char *at)
+{
+    if (self.process != to->process) {
+        self.process = to->process;
+        self.number = to->threads++;
+        self.address = 0;
+    }
+    if (self.number == to->current)
+        return at;
+    to->current = self.number;
+    return put_operand(at, TRACE_THREAD, self.number);
+}
+
+/* Under the lock. False: recording is over. */
+static bool put(struct recorder *to, enum trace_op op, uint64_t address, uint64_t bytes,
+                unsigned alignment_log)
+{
+    unsigned char record[2 * TRACE_RECORD_BYTES];
+    unsigned char *at = put_thread(to, record);
+    at = put_operand(at, op, trace_fold(self.address, address));
+    if (has_bytes(op))
+        at = put_number(at, bytes);
+    if (op == TRACE_ALIGNED)
+        at = put_number(at, alignment_log);
+    if (address != 0)
+        self.address = address;
+    size_t length = (size_t)(at - record);
+    unsigned char *place = file_reserve(&to->file, length);
+    if (place == NULL)
+        return false;
+    memcpy(place, record, length);
+    return true;
+}
+
+static void record_aligned(enum trace_op op, const void *block, size_t bytes,
+                           unsigned alignment_log)
+{
+    /* Before libc is initialised nothing is known of the environment. */
+    if (self.inside || environ == NULL)
+        return;
+    /* acquire: pairs with the exchange in recorder_create. */
+    struct recorder *to = atomic_load_explicit(&recorder, memory_order_acquire);
+    if (to == NULL && (to = recorder_create()) == NULL)
+        return;
+    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == OFF)
+        return;
+    self.inside = true;
+    pthread_mutex_lock(&to->lock);
+    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == UNKNOWN)
+        start(to);
+    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == RECORDING &&
+        !put(to, op, (uintptr_t)block, bytes, alignment_log))
+        atomic_store_explicit(&to->phase, OFF, memory_order_relaxed);
+    pthread_mutex_unlock(&to->lock);
+    self.inside = false;
+}
+
+static void record(enum trace_op op, const void *block, size_t bytes)
+{
+    record_aligned(op, block, bytes, 0);
+}
+
+/* --- libc's names ----------------------------------------------------------------------------- */
+
+EXPORT void *malloc(size_t bytes)
+{
+    void *block = __libc_malloc(bytes);
+    if (block != NULL)
+        record(TRACE_MALLOC, block, bytes);
+    return block;
+}
+
+EXPORT void *calloc(size_t count, size_t bytes)
+{
+    void *block = __libc_calloc(count, bytes);
+    if (block != NULL)
+        record(TRACE_CALLOC, block, count * bytes);
+    return block;
+}
+
+EXPORT void free(void *block)
+{
+    if (block == NULL)
+        return;
+    record(TRACE_FREE, block, 0);
+    __libc_free(block);
+}
+
+EXPORT void *realloc(void *block, size_t bytes)
+{
+    if (block == NULL)
+        return malloc(bytes);
+    record(TRACE_RESIZE, block, 0);
+    void *resized = __libc_realloc(block, bytes);
+    record(TRACE_RESIZED, resized, bytes);
+    return resized;
+}
+
+EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, bytes, &total)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return realloc(block, total);
+}
+
+EXPORT void *memalign(size_t alignment, size_t bytes)
+{
+    void *block = __libc_memalign(alignment, bytes);
+    if (block != NULL)
+        /* The next power of two: what glibc makes of other alignments. */
+        record_aligned(TRACE_ALIGNED, block, bytes,
+                       alignment < 2 ? 0 : 64 - (unsigned)__builtin_clzl(alignment - 1));
+    return block;
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    return memalign(alignment, bytes);
+}
+
+EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes)
+{
+    if (alignment % sizeof(void *) != 0 || alignment == 0 || (alignment & (alignment - 1)) != 0)
+        return EINVAL;
+    int saved = errno;
+    void *made = memalign(alignment, bytes);
+    errno = saved;
+    if (made == NULL)
+        return ENOMEM;
+    *block = made;
+    return 0;
+}
+
+EXPORT void *valloc(size_t bytes)
+{
+    return memalign((size_t)sysconf(_SC_PAGESIZE), bytes);
+}
+
+EXPORT void *pvalloc(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded;
+    if (__builtin_add_overflow(bytes, page - 1, &rounded)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return memalign(page, rounded & -page);
+}
