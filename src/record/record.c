@@ -112,21 +112,57 @@ static void start(struct recorder *to)
         to->process = getpid();
         phase = RECORDING;
     }
-    atomic_store_explicit(&to->phase, phase, memory_order_relaxed);
+    to->phase = phase;
 }
 
-__attribute__((destructor)) static void stop(void)
+static void leave(struct recorder *to)
 {
-    struct recorder *to = atomic_load(&recorder);
-    if (to == NULL)
-        return;
-    self.inside = true;
-    pthread_mutex_lock(&to->lock);
-    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == RECORDING)
-        file_close(&to->file);
-    atomic_store_explicit(&to->phase, OFF, memory_order_relaxed);
     pthread_mutex_unlock(&to->lock);
     self.inside = false;
+}
+
+/* Takes the lock; NULL: nothing is to be recorded, or not here. */
+static struct recorder *enter(void)
+{
+    /* Before libc is initialised nothing is known of the environment. */
+    if (self.inside || environ == NULL)
+        return NULL;
+    /* acquire: pairs with the exchange in recorder_create. */
+    struct recorder *to = atomic_load_explicit(&recorder, memory_order_acquire);
+    if (to == NULL && (to = recorder_create()) == NULL)
+        return NULL;
+    /* relaxed: only spares the lock; what counts is looked at under it. */
+    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == OFF)
+        return NULL;
+    self.inside = true;
+    pthread_mutex_lock(&to->lock);
+    if (to->phase == UNKNOWN)
+        start(to);
+    if (to->phase == RECORDING)
+        return to;
+    leave(to);
+    return NULL;
+}
+
+/* A program that allocates nothing has a trace, too. */
+__attribute__((constructor)) static void begin(void)
+{
+    struct recorder *to = enter();
+    if (to != NULL)
+        leave(to);
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    struct recorder *to = atomic_load(&recorder);
+    if (to == NULL || to->phase != RECORDING) /* a child that allocated nothing needs no file */
+        return;
+    to = enter();
+    if (to == NULL)
+        return;
+    file_close(&to->file);
+    to->phase = OFF;
+    leave(to);
 }
 
 /* --- A record --------------------------------------------------------------------------------- */
@@ -194,24 +230,12 @@ static bool put(struct recorder *to, enum trace_op op, uint64_t address, uint64_
 static void record_aligned(enum trace_op op, const void *block, size_t bytes,
                            unsigned alignment_log)
 {
-    /* Before libc is initialised nothing is known of the environment. */
-    if (self.inside || environ == NULL)
+    struct recorder *to = enter();
+    if (to == NULL)
         return;
-    /* acquire: pairs with the exchange in recorder_create. */
-    struct recorder *to = atomic_load_explicit(&recorder, memory_order_acquire);
-    if (to == NULL && (to = recorder_create()) == NULL)
-        return;
-    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == OFF)
-        return;
-    self.inside = true;
-    pthread_mutex_lock(&to->lock);
-    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == UNKNOWN)
-        start(to);
-    if (atomic_load_explicit(&to->phase, memory_order_relaxed) == RECORDING &&
-        !put(to, op, (uintptr_t)block, bytes, alignment_log))
-        atomic_store_explicit(&to->phase, OFF, memory_order_relaxed);
-    pthread_mutex_unlock(&to->lock);
-    self.inside = false;
+    if (!put(to, op, (uintptr_t)block, bytes, alignment_log))
+        to->phase = OFF;
+    leave(to);
 }
 
 static void record(enum trace_op op, const void *block, size_t bytes)
