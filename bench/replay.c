@@ -232,7 +232,8 @@ static void clear(struct player *player, size_t blocks)
     }
 }
 
-/* Deals the events to the players, each one's in order. */
+/* Deals the events to the players, each one's in order. They cannot block one another for good: an
+ * event waits for earlier ones alone. */
 static void deal(const struct events *events, struct player *players, unsigned count)
 {
     struct event *dealt = events_memory(events->count * sizeof(struct event));

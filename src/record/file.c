@@ -23,8 +23,7 @@ static int open_file(const char *path, int flags)
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_RDWR | O_CLOEXEC | O_NOCTTY, 0666);
 }
 
-/* "arenite: cannot record to PATH: REASON" */
-static void complain(const char *path, int error)
+void file_complain(const char *path, int error)
 {
     const char *reason = strerrordesc_np(error);
     const char *const parts[] = {"arenite: cannot record to ", path, ": ",
@@ -85,7 +84,7 @@ unsigned char *file_reserve(struct file *file, size_t bytes)
         int fd = open_file(file->path, 0);
         bool moved = fd >= 0 && move_window(file, fd);
         if (!moved)
-            complain(file->path, errno);
+            file_complain(file->path, errno);
         if (fd >= 0)
             syscall(SYS_close, fd);
         errno = saved;
@@ -147,7 +146,7 @@ bool file_create(struct file *file, const char *path)
     int fd = create_unique(file->path, path);
     bool mapped = fd >= 0 && move_window(file, fd);
     if (!mapped)
-        complain(file->path, errno);
+        file_complain(file->path, errno);
     if (fd >= 0)
         syscall(SYS_close, fd);
     errno = saved;

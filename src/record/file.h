@@ -28,6 +28,9 @@ bool file_create(struct file *file, const char *path);
 /* Where the next `bytes` bytes belong, at most 64; a zero follows them. NULL: said why on stderr. */
 unsigned char *file_reserve(struct file *file, size_t bytes);
 
+/* Writes "arenite: cannot record to PATH: REASON" to stderr. */
+void file_complain(const char *path, int error);
+
 /* Cuts the file off one zero behind what is used, and forgets it. */
 void file_close(struct file *file);
 

@@ -57,42 +57,48 @@ static _Thread_local struct {
 
 /* --- The state -------------------------------------------------------------------------------- */
 
-/* NULL: no memory, or a kernel that cannot wipe it in children. */
+/* What to record to, and the only process to do so (0: any), from the environment that the program
+ * began with: it may change it. */
+static struct {
+    bool known;
+    char path[PATH_MAX]; /* "": nothing */
+    pid_t process;
+} wanted;
+
+static void learn_wanted(void)
+{
+    const char *path = getenv("ARENITE_RECORD"), *process = getenv("ARENITE_RECORD_PID");
+    if (path != NULL && strlen(path) < sizeof wanted.path)
+        strcpy(wanted.path, path);
+    if (process != NULL)
+        wanted.process = (pid_t)strtol(process, NULL, 10);
+    wanted.known = true;
+}
+
+static bool is_wanted(void)
+{
+    if (!wanted.known)
+        learn_wanted();
+    return wanted.path[0] != '\0' && (wanted.process == 0 || wanted.process == getpid());
+}
+
 static struct recorder *recorder_create(void)
 {
+    static struct recorder none = {.phase = OFF};
     int saved = errno;
     size_t bytes = sizeof(struct recorder);
     struct recorder *made =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct recorder *present = NULL;
-    if (made == MAP_FAILED) {
-        made = NULL;
-    } else if (madvise(made, bytes, MADV_WIPEONFORK) != 0) {
-        munmap(made, bytes);
-        made = NULL;
-    } else if (!atomic_compare_exchange_strong(&recorder, &present, made)) {
-        munmap(made, bytes);
-        made = present;
+    if (made == MAP_FAILED || madvise(made, bytes, MADV_WIPEONFORK) != 0) {
+        if (is_wanted())
+            file_complain(wanted.path, errno);
+        made = &none;
     }
+    if (!atomic_compare_exchange_strong(&recorder, &present, made))
+        made = present; /* what two threads made at a time, one of them leaves */
     errno = saved;
     return made;
-}
-
-/* The file to record to, or NULL. Looked for once: a child may have another environment. */
-static const char *wanted_path(void)
-{
-    static char path[PATH_MAX];
-    static bool looked;
-    if (!looked) {
-        const char *value = getenv("ARENITE_RECORD");
-        if (value != NULL && strlen(value) < sizeof path)
-            strcpy(path, value);
-        looked = true;
-    }
-    const char *only = getenv("ARENITE_RECORD_PID");
-    if (only != NULL && strtol(only, NULL, 10) != getpid())
-        return NULL;
-    return *path == '\0' ? NULL : path;
 }
 
 static void write_header(struct file *file)
@@ -105,14 +111,13 @@ static void write_header(struct file *file)
 
 static void start(struct recorder *to)
 {
-    const char *path = wanted_path();
-    enum phase phase = OFF;
-    if (path != NULL && file_create(&to->file, path)) {
-        write_header(&to->file);
-        to->process = getpid();
-        phase = RECORDING;
+    if (!is_wanted() || !file_create(&to->file, wanted.path)) {
+        to->phase = OFF;
+        return;
     }
-    to->phase = phase;
+    write_header(&to->file);
+    to->process = getpid();
+    to->phase = RECORDING;
 }
 
 static void leave(struct recorder *to)
@@ -124,13 +129,15 @@ static void leave(struct recorder *to)
 /* Takes the lock; NULL: nothing is to be recorded, or not here. */
 static struct recorder *enter(void)
 {
-    /* Before libc is initialised nothing is known of the environment. */
-    if (self.inside || environ == NULL)
+    if (self.inside)
         return NULL;
     /* acquire: pairs with the exchange in recorder_create. */
     struct recorder *to = atomic_load_explicit(&recorder, memory_order_acquire);
-    if (to == NULL && (to = recorder_create()) == NULL)
-        return NULL;
+    if (to == NULL) {
+        if (environ == NULL) /* libc is not initialised yet */
+            return NULL;
+        to = recorder_create();
+    }
     /* relaxed: only spares the lock; what counts is looked at under it. */
     if (atomic_load_explicit(&to->phase, memory_order_relaxed) == OFF)
         return NULL;
