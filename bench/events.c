@@ -172,7 +172,7 @@ static void map_remove(struct map *map, struct place *place)
 
 /* --- Events ----------------------------------------------------------------------------------- */
 
-enum { NONE = UINT32_MAX };
+#define NONE UINT32_MAX
 
 struct block {
     uint64_t bytes;

@@ -15,8 +15,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* A multiple of every page size, and 20,000 records or so: moving on costs each of them nothing. */
-enum { WINDOW_BYTES = 1 << 16, RESERVE_BYTES = 64 };
+/* Twice the largest page, since the file seldom ends at a page's end; and 20,000 records at least:
+ * moving on costs each of them nothing. */
+enum { WINDOW_BYTES = 1 << 17, RESERVE_BYTES = 64 };
 
 static int open_file(const char *path, int flags)
 {

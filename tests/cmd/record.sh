@@ -263,7 +263,7 @@ claim "a file in no directory is refused" \
 claim "a directory is refused" refuses 125 "not a regular file" record -o place true
 claim "a device is refused" refuses 125 "not a regular file" record -o /dev/null true
 limited() {
-    (ulimit -f 100 && exits 0 record -o limited.t ./exchange) && [ "$(wc -l <err)" -eq 1 ] &&
+    (ulimit -f 300 && exits 0 record -o limited.t ./exchange) && [ "$(wc -l <err)" -eq 1 ] &&
         grep -qx "arenite: cannot record to $work/limited.t: File too large" err &&
         replays_alike limited.t
 }
