@@ -1,8 +1,7 @@
 /* record.c - libarenite-record.so: libc's names for allocation, recorded on the way down.
  *
- * Beneath lies whatever __libc_malloc and its kin lead to: glibc's malloc, or one preloaded after
- * this library that exports these names as well. Calling them by name needs no dlsym, which
- * allocates.
+ * Each name calls the next one of its kind, in libc or in whatever else the program has for a malloc,
+ * so that it meets the same blocks as ever.
  *
  * One lock around the store of a record, a few instructions: it serialises the program's
  * allocations, which distorts its timing but makes the file's order the order of events, with
@@ -23,16 +22,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "beneath.h"
 #include "file.h"
 #include "trace.h"
 
 #define EXPORT __attribute__((visibility("default")))
-
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t count, size_t bytes);
-void *__libc_realloc(void *block, size_t bytes);
-void *__libc_memalign(size_t alignment, size_t bytes);
-void __libc_free(void *block);
 
 enum phase { UNKNOWN, RECORDING, OFF };
 
@@ -254,7 +248,10 @@ static void record(enum trace_op op, const void *block, size_t bytes)
 
 EXPORT void *malloc(size_t bytes)
 {
-    void *block = __libc_malloc(bytes);
+    const struct beneath *next = beneath();
+    if (next == NULL)
+        return beneath_spare(bytes);
+    void *block = next->malloc(bytes);
     if (block != NULL)
         record(TRACE_MALLOC, block, bytes);
     return block;
@@ -262,7 +259,10 @@ EXPORT void *malloc(size_t bytes)
 
 EXPORT void *calloc(size_t count, size_t bytes)
 {
-    void *block = __libc_calloc(count, bytes);
+    const struct beneath *next = beneath();
+    if (next == NULL)
+        return beneath_spare(count * bytes);
+    void *block = next->calloc(count, bytes);
     if (block != NULL)
         record(TRACE_CALLOC, block, count * bytes);
     return block;
@@ -270,18 +270,29 @@ EXPORT void *calloc(size_t count, size_t bytes)
 
 EXPORT void free(void *block)
 {
-    if (block == NULL)
+    const struct beneath *next = beneath();
+    if (block == NULL || beneath_is_spare(block) || next == NULL)
         return;
     record(TRACE_FREE, block, 0);
-    __libc_free(block);
+    next->free(block);
+}
+
+static void *move_from_spare(const void *block, size_t bytes)
+{
+    void *moved = malloc(bytes);
+    size_t most = beneath_spare_bytes(block);
+    return moved == NULL ? NULL : memcpy(moved, block, bytes < most ? bytes : most);
 }
 
 EXPORT void *realloc(void *block, size_t bytes)
 {
+    const struct beneath *next = beneath();
     if (block == NULL)
         return malloc(bytes);
+    if (beneath_is_spare(block) || next == NULL)
+        return move_from_spare(block, bytes);
     record(TRACE_RESIZE, block, 0);
-    void *resized = __libc_realloc(block, bytes);
+    void *resized = next->realloc(block, bytes);
     record(TRACE_RESIZED, resized, bytes);
     return resized;
 }
@@ -296,45 +307,42 @@ EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
     return realloc(block, total);
 }
 
-EXPORT void *memalign(size_t alignment, size_t bytes)
+/* --- Aligned blocks: dlsym asks for none ------------------------------------------------------- */
+
+/* The next power of two: what glibc makes of other alignments. */
+static void *record_block(void *block, size_t alignment, size_t bytes)
 {
-    void *block = __libc_memalign(alignment, bytes);
     if (block != NULL)
-        /* The next power of two: what glibc makes of other alignments. */
         record_aligned(TRACE_ALIGNED, block, bytes,
                        alignment < 2 ? 0 : 64 - (unsigned)__builtin_clzl(alignment - 1));
     return block;
 }
 
+EXPORT void *memalign(size_t alignment, size_t bytes)
+{
+    return record_block(beneath()->memalign(alignment, bytes), alignment, bytes);
+}
+
 EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
 {
-    return memalign(alignment, bytes);
+    return record_block(beneath()->aligned_alloc(alignment, bytes), alignment, bytes);
 }
 
 EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes)
 {
-    if (alignment % sizeof(void *) != 0 || alignment == 0 || (alignment & (alignment - 1)) != 0)
-        return EINVAL;
-    int saved = errno;
-    void *made = memalign(alignment, bytes);
-    errno = saved;
-    if (made == NULL)
-        return ENOMEM;
-    *block = made;
-    return 0;
+    int error = beneath()->posix_memalign(block, alignment, bytes);
+    if (error == 0)
+        record_block(*block, alignment, bytes);
+    return error;
 }
 
 EXPORT void *valloc(size_t bytes)
 {
-    return memalign((size_t)sysconf(_SC_PAGESIZE), bytes);
+    return record_block(beneath()->valloc(bytes), (size_t)sysconf(_SC_PAGESIZE), bytes);
 }
 
 EXPORT void *pvalloc(size_t bytes)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded;
-    if (__builtin_add_overflow(bytes, page - 1, &rounded)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return memalign(page, rounded & -page);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return record_block(beneath()->pvalloc(bytes), page, (bytes + page - 1) & -page);
 }

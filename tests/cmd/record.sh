@@ -145,6 +145,69 @@ descriptors() {
 }
 claim "the program finds no further file descriptor" descriptors
 
+# --- Another malloc beneath ----------------------------------------------------------------------
+
+compile libother.so -shared -fPIC <<'END'
+#include <stddef.h>
+#include <string.h>
+
+void *__libc_malloc(size_t bytes);
+void __libc_free(void *block);
+
+struct header {
+    size_t bytes, magic;
+};
+
+void *malloc(size_t bytes)
+{
+    struct header *header = __libc_malloc(sizeof *header + bytes);
+    *header = (struct header){bytes, 0x5eed};
+    return header + 1;
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+    return memset(malloc(count * bytes), 0, count * bytes);
+}
+
+void free(void *block)
+{
+    if (block != NULL)
+        __libc_free((struct header *)block - 1);
+}
+
+size_t malloc_usable_size(void *block)
+{
+    struct header *header = (struct header *)block - 1;
+    return header->magic == 0x5eed ? header->bytes : 0;
+}
+END
+compile linked -L. -lother '-Wl,-rpath,$ORIGIN' <<'END'
+#include <malloc.h>
+#include <stdlib.h>
+
+int main(void)
+{
+    void *a = malloc(100), *b = calloc(10, 20);
+    if (malloc_usable_size(a) != 100 || malloc_usable_size(b) != 200)
+        return 1;
+    free(a);
+    free(b);
+    return 0;
+}
+END
+linked() {
+    exits 0 record ./linked && replays --print linked.arntrace &&
+        [ "$(tr '\n' , <out)" = "0 malloc 0 100,0 calloc 1 200,0 free 0,0 free 1," ]
+}
+claim "a program linked with another malloc keeps it" linked
+over_arenite() {
+    LD_PRELOAD=$lib "$cmd" record -o over.t ./known >out 2>err
+    status=$?
+    [ "$status" -eq 0 ] && replays_alike over.t && [ "$(value unknown)" -eq 0 ]
+}
+claim "and so does one with arenite preloaded" over_arenite
+
 # --- Threads -------------------------------------------------------------------------------------
 
 compile exchange <<'END'
