@@ -158,16 +158,21 @@ struct header {
     size_t bytes, magic;
 };
 
-void *malloc(size_t bytes)
+static void *make(size_t bytes)
 {
     struct header *header = __libc_malloc(sizeof *header + bytes);
     *header = (struct header){bytes, 0x5eed};
     return header + 1;
 }
 
+void *malloc(size_t bytes)
+{
+    return make(bytes);
+}
+
 void *calloc(size_t count, size_t bytes)
 {
-    return memset(malloc(count * bytes), 0, count * bytes);
+    return memset(make(count * bytes), 0, count * bytes);
 }
 
 void free(void *block)
