@@ -105,7 +105,7 @@ static bool count_records(struct cursor cursor, size_t *records, unsigned *threa
     return *flaw == NULL;
 }
 
-/* --- Address to block: a hash table, probed one place after another ----------------------------- */
+/* --- Address to block: a hash table, probed one place after another --------------------------- */
 
 struct place {
     uint64_t address; /* 0: free */

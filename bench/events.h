@@ -8,8 +8,8 @@
 
 enum event_op { EVENT_MALLOC, EVENT_CALLOC, EVENT_ALIGNED, EVENT_REALLOC, EVENT_FREE };
 
-/* Events come in the order of the trace. An event may be done once those of the same block before it
- * are done: once `turn` of them are. */
+/* Events come in the order of the trace. An event may be done once those of the same block before
+ * it are done: once `turn` of them are. */
 struct event {
     uint64_t bytes; /* 0 for EVENT_FREE */
     uint32_t block; /* numbers are used again by the thread that freed the block */

@@ -4,8 +4,8 @@
  *     replay --print FILE
  *
  * Every block is marked at both ends and touched on every page; the marks are checked when it is
- * resized or freed. Threads are as many as were recorded, at most --threads (64): they keep the order
- * of their own events and of the events of each block, and are free otherwise.
+ * resized or freed. Threads are as many as were recorded, at most --threads (64): they keep the
+ * order of their own events and of the events of each block, and are free otherwise.
  */
 #include <getopt.h>
 #include <inttypes.h>

@@ -45,7 +45,7 @@ const struct beneath *beneath(void)
     return &found;
 }
 
-/* --- Memory for the search ---------------------------------------------------------------------- */
+/* --- Memory for the search -------------------------------------------------------------------- */
 
 /* dlsym asks for some dozens of bytes in old versions of glibc, for its error messages. */
 enum { SPARE_BYTES = 4096, GRANULE = 16 };

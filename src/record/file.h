@@ -1,7 +1,7 @@
 /* file.h - a process's trace file, open for appending.
  *
- * The end of the file is mapped shared, so a record is in the file once it is stored: what kills the
- * process, _exit and exec lose nothing. No descriptor stays open that the program could find or
+ * The end of the file is mapped shared, so a record is in the file once it is stored: what kills
+ * the process, _exit and exec lose nothing. No descriptor stays open that the program could find or
  * close. The caller serialises the calls.
  */
 #ifndef ARENITE_RECORD_FILE_H
@@ -25,7 +25,7 @@ struct file {
  * False: said why on stderr. */
 bool file_create(struct file *file, const char *path);
 
-/* Where the next `bytes` bytes belong, at most 64; a zero follows them. NULL: said why on stderr. */
+/* Where the next `bytes` bytes belong, at most 64; a zero follows. NULL: said why on stderr. */
 unsigned char *file_reserve(struct file *file, size_t bytes);
 
 /* Writes "arenite: cannot record to PATH: REASON" to stderr. */

@@ -1,7 +1,7 @@
 /* record.c - libarenite-record.so: libc's names for allocation, recorded on the way down.
  *
- * Each name calls the next one of its kind, in libc or in whatever else the program has for a malloc,
- * so that it meets the same blocks as ever.
+ * Each name calls the next one of its kind, in libc or in whatever else the program has for a
+ * malloc, so that it meets the same blocks as ever.
  *
  * One lock around the store of a record, a few instructions: it serialises the program's
  * allocations, which distorts its timing but makes the file's order the order of events, with
@@ -218,7 +218,7 @@ static bool put(struct recorder *to, enum trace_op op, uint64_t address, uint64_
         at = put_number(at, bytes);
     if (op == TRACE_ALIGNED)
         at = put_number(at, alignment_log);
-    if (address != 0)
+    if (address != 0) /* NULL of TRACE_RESIZED is near nothing */
         self.address = address;
     size_t length = (size_t)(at - record);
     unsigned char *place = file_reserve(&to->file, length);
@@ -307,7 +307,7 @@ EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
     return realloc(block, total);
 }
 
-/* --- Aligned blocks: dlsym asks for none ------------------------------------------------------- */
+/* --- Aligned blocks: dlsym asks for none ------------------------------------------------------ */
 
 /* The next power of two: what glibc makes of other alignments. */
 static void *record_block(void *block, size_t alignment, size_t bytes)
