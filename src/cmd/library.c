@@ -1,4 +1,4 @@
-/* library.c - finds libarenite.so and names it for LD_PRELOAD.
+/* library.c - finds arenite's shared libraries and names them for LD_PRELOAD.
  *
  * A process hands LD_PRELOAD down to children of every kind, 32-bit ones too. The dynamic linker
  * replaces $LIB in it by the directory of its own kind (lib/x86_64-linux-gnu, lib64, lib32, …), so
@@ -19,7 +19,10 @@
 
 #include "say.h"
 
-static const char file_name[] = "libarenite.so";
+static const char *file_name(const struct library *library)
+{
+    return strrchr(library->path, '/') + 1;
+}
 
 /* --- $LIB ------------------------------------------------------------------------------------- */
 
@@ -40,13 +43,14 @@ static char *lib_token(void)
     return text("%.*s", (int)(length - around), name + strlen(start));
 }
 
-/* `path` up to "/$LIB/libarenite.so", allocated; NULL if it does not end so. */
-static char *prefix_of(const char *path)
+/* The path up to "/$LIB/NAME", allocated; NULL if it does not end so. */
+static char *prefix_of(const struct library *library)
 {
+    const char *path = library->path;
     char *token = lib_token();
     if (token == NULL)
         return NULL;
-    char *end = text("/%s/%s", token, file_name);
+    char *end = text("/%s/%s", token, file_name(library));
     size_t length = strlen(path), end_length = strlen(end);
     if (length < end_length || strcmp(path + length - end_length, end) != 0)
         return NULL;
@@ -81,7 +85,7 @@ static bool sibling_for(const struct library *library, const struct elf *program
     for (size_t i = 0; library->prefix != NULL && i < sizeof tokens / sizeof *tokens; i++) {
         struct elf libc, sibling;
         if (file_kind(text("/%s/libc.so.6", tokens[i]), &libc) && elf_same_kind(&libc, program) &&
-            file_kind(text("%s/%s/%s", library->prefix, tokens[i], file_name), &sibling) &&
+            file_kind(text("%s/%s/%s", library->prefix, tokens[i], file_name(library)), &sibling) &&
             elf_same_kind(&sibling, program))
             return true;
     }
@@ -110,7 +114,8 @@ char *library_preload(const struct library *library, const struct program *progr
         else if (!sibling_for(library, &program->elf))
             return NULL;
     }
-    return token ? text("%s/$LIB/%s", library->prefix, file_name) : text("%s", library->path);
+    return token ? text("%s/$LIB/%s", library->prefix, file_name(library))
+                 : text("%s", library->path);
 }
 
 /* --- The file --------------------------------------------------------------------------------- */
@@ -215,25 +220,25 @@ static void places(const char *directories[PLACES])
     directories[3] = ARN_LIBDIR;
 }
 
-bool library_find(struct library *library)
+bool library_find(const char *name, struct library *library)
 {
     const char *directories[PLACES];
     places(directories);
     for (size_t i = 0; i < PLACES; i++) {
         if (directories[i] == NULL)
             continue;
-        char *path = text("%s/%s", directories[i], file_name);
+        char *path = text("%s/%s", directories[i], name);
         if (access(path, F_OK) != 0)
             continue;
         if (!library_open(path, library))
             return false;
-        library->prefix = prefix_of(library->path);
+        library->prefix = prefix_of(library);
         return true;
     }
     char *looked = text("%s", ARN_LIBDIR);
     for (size_t i = PLACES - 1; i-- > 0;)
         if (directories[i] != NULL)
             looked = text("%s, %s", directories[i], looked);
-    say("cannot find %s in any of %s; name it with --library", file_name, looked);
+    say("cannot find %s in any of %s; name it with --library", name, looked);
     return false;
 }

@@ -10,11 +10,15 @@
 struct library {
     char *path; /* absolute */
     struct elf elf;
-    char *prefix; /* path is prefix/$LIB/libarenite.so as this system's ld.so expands it; or NULL */
+    char *prefix; /* path is prefix/$LIB/NAME as this system's ld.so expands it; or NULL */
 };
 
-/* Finds arenite's own: beside the command, where it was installed. False: said why. */
-bool library_find(struct library *library);
+#define LIBRARY_MALLOC "libarenite.so"
+#define LIBRARY_RECORD "libarenite-record.so"
+
+/* Finds arenite's own library of that name: beside the command, where it was installed. False: said
+ * why. */
+bool library_find(const char *name, struct library *library);
 
 /* Takes the file that the user names. False: said why. */
 bool library_open(const char *path, struct library *library);

@@ -1,21 +1,13 @@
-/* run.c - arenite run: sets LD_PRELOAD and ARENITE_OPTIONS, and becomes the program.
- *
- * There is no process in between: signals, exit status, terminal and process id are the program's
- * own. What the dynamic linker would ignore in silence, or say in its own words after the fact, is
- * looked for before.
- */
+/* run.c - arenite run: sets LD_PRELOAD and ARENITE_OPTIONS, and becomes the program. */
 #include "run.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "library.h"
-#include "program.h"
+#include "launch.h"
 #include "say.h"
 
 struct request {
@@ -62,20 +54,6 @@ static char *joined(const char *first, char separator, const char *second)
     return text("%s%c%s", first, separator, second);
 }
 
-/* Says what getopt_long found wrong with the argument before argv[optind]. */
-static void say_wrong_option(int found, char **argv)
-{
-    const char *argument = argv[optind - 1];
-    if (found == ':')
-        say("run: option '%s' needs a value", argument);
-    else if (strncmp(argument, "--", 2) != 0)
-        say("run: unknown option '-%c'; see 'arenite run --help'", optopt);
-    else if (optopt != 0)
-        say("run: option '%s' takes no value", argument);
-    else
-        say("run: unknown option '%s'; see 'arenite run --help'", argument);
-}
-
 /* Returns -1 to go on, or the status to exit with. */
 static int parse(int argc, char **argv, struct request *request)
 {
@@ -108,25 +86,13 @@ static int parse(int argc, char **argv, struct request *request)
             fputs(help, stdout);
             return printed(0);
         default:
-            say_wrong_option(found, argv);
+            launch_say_wrong_option(found, argv);
             return STATUS_REFUSED;
         }
     }
 }
 
 /* --- The environment -------------------------------------------------------------------------- */
-
-/* What is preloaded already stays, after arenite: of two mallocs the first one counts. */
-static char *preload_value(const char *item)
-{
-    const char *present = getenv("LD_PRELOAD");
-    if (present == NULL || *present == '\0')
-        return text("%s", item);
-    size_t length = strlen(item);
-    if (strncmp(present, item, length) == 0 && strchr(" :", present[length]) != NULL)
-        return text("%s", present); /* one arenite run inside another */
-    return text("%s:%s", item, present);
-}
 
 /* NULL: leave the variable alone. Of two values for one key the later one counts. */
 static char *options_value(const struct request *request)
@@ -161,52 +127,6 @@ static int print_settings(const char *preload, const char *options)
 
 /* --- The program ------------------------------------------------------------------------------ */
 
-static int cannot_run(const char *name, const struct program *program, int error)
-{
-    /* ENOENT of a file that is there means the interpreter in it. */
-    const char *missing = NULL;
-    if (error == ENOENT && program->path != NULL && access(program->path, F_OK) == 0) {
-        missing = program->image;
-        if (missing == NULL || access(missing, F_OK) == 0)
-            missing = program->elf.interpreter;
-    }
-    if (missing != NULL)
-        say("cannot run '%s': its interpreter %s does not exist", name, missing);
-    else
-        say("cannot run '%s': %s", name, strerror(error));
-    return error == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
-}
-
-static int become(char **argv, const struct program *program, const char *preload,
-                  const char *options)
-{
-    if (setenv("LD_PRELOAD", preload, 1) != 0 ||
-        (options != NULL && setenv("ARENITE_OPTIONS", options, 1) != 0)) {
-        say("cannot set the environment: %s", strerror(errno));
-        return STATUS_REFUSED;
-    }
-    /* The p: like env and the shells, gives a text without #! to /bin/sh. */
-    execvp(program->path, argv);
-    return cannot_run(argv[0], program, errno);
-}
-
-/* The item for LD_PRELOAD, or NULL: said why not. */
-static char *preload_for(const char *name, const struct program *program,
-                         const struct library *library, bool force)
-{
-    if (program->obstacle != NULL && !force) {
-        say("cannot preload %s: %s", name, program->obstacle);
-        return NULL;
-    }
-    char *item = library_preload(library, program);
-    if (item == NULL && force)
-        return library_preload(library, NULL);
-    if (item == NULL)
-        say("cannot preload %s: it is %s, and %s is %s", name, elf_kind(&program->elf),
-            library->path, elf_kind(&library->elf));
-    return item;
-}
-
 int run_main(int argc, char **argv)
 {
     struct request request = {0};
@@ -219,21 +139,21 @@ int run_main(int argc, char **argv)
         return STATUS_REFUSED;
     }
     struct library library;
-    if (request.library == NULL ? !library_find(&library)
+    if (request.library == NULL ? !library_find(LIBRARY_MALLOC, &library)
                                 : !library_open(request.library, &library))
         return STATUS_REFUSED;
-    char *options = options_value(&request);
-    if (name == NULL)
-        return print_settings(preload_value(library_preload(&library, NULL)), options);
-    struct program program = {0};
-    int error = program_find(name, &program.path);
-    if (error != 0)
-        return cannot_run(name, &program, error);
-    program_inspect(&program);
-    char *item = preload_for(name, &program, &library, request.force);
-    if (item == NULL)
+    struct program program;
+    status = name == NULL ? 0 : launch_find(name, &program);
+    if (status != 0)
+        return status;
+    char *preload = launch_preload(name, name == NULL ? NULL : &program, &library, request.force);
+    if (preload == NULL)
         return STATUS_REFUSED;
+    char *options = options_value(&request);
     if (request.print)
-        return print_settings(preload_value(item), options);
-    return become(request.program, &program, preload_value(item), options);
+        return print_settings(preload, options);
+    if (!launch_set("LD_PRELOAD", preload) ||
+        (options != NULL && !launch_set("ARENITE_OPTIONS", options)))
+        return STATUS_REFUSED;
+    return launch(request.program, &program);
 }

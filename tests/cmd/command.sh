@@ -1,86 +1,16 @@
 #!/bin/bash
 # command.sh - the arenite command, from outside: what it runs, what it refuses, and how it says so.
 #
-# Prints TAP. ARENITE_CMD is the command and ARENITE_LIB the preload library of the same build; CC
-# (default: cc) compiles small programs. Does not depend on what the library does as a malloc.
+# Does not depend on what the library does as a malloc.
 
 # shellcheck disable=SC2016 # what single quotes hold is for another shell
 # shellcheck disable=SC2030,SC2031 # the subshells are there to keep PATH and cmd as they were
 
-set -u
-: "${ARENITE_CMD:?the command}" "${ARENITE_LIB:?the preload library}"
+# shellcheck source=tests/cmd/claims.sh
+. "$(dirname "$0")/claims.sh"
 
-if [ -n "${EMULATOR:-}" ]; then
-    echo "1..0 # SKIP one program cannot execute another under the emulator"
-    exit 0
-fi
-
-unset LD_PRELOAD ARENITE_OPTIONS
-export LC_ALL=C
-cc=${CC:-cc}
 usual_path=/bin:/usr/bin # the caller's may hold directories that give "Permission denied"
-cmd=$(realpath "$ARENITE_CMD")
-lib=$(realpath -s "$ARENITE_LIB")
-work=$(mktemp -d)
-trap 'chmod -R u+rwx "$work"; rm -rf "$work"' EXIT
 chmod 755 "$work" # other users run programs in it
-cd "$work" || exit 1
-count=0 failed=0 status=0
-
-# --- TAP -----------------------------------------------------------------------------------------
-
-# claim DESCRIPTION COMMAND...: COMMAND succeeds, or shows what was.
-claim() {
-    local name=$1
-    shift
-    count=$((count + 1))
-    if "$@"; then
-        echo "ok $count - $name"
-    else
-        failed=$((failed + 1))
-        echo "not ok $count - $name"
-        sed 's/^/#   /' out err 2>/dev/null
-        echo "#   exit status $status"
-    fi
-}
-
-skip() {
-    count=$((count + 1))
-    echo "ok $count # SKIP $2: $1"
-}
-
-# needs COMMAND CLAIM...: whether the command is there; the claims are skipped if not.
-needs() {
-    local command=$1 name
-    shift
-    command -v "$command" >/dev/null && return
-    for name; do
-        skip "$name" "no $command"
-    done
-    return 1
-}
-
-# arenite ARGUMENT...: runs the command; leaves out, err and $status.
-arenite() {
-    "$cmd" "$@" >out 2>err
-    status=$?
-}
-
-# exits STATUS ARGUMENT...
-exits() {
-    local expected=$1
-    shift
-    arenite "$@"
-    [ "$status" -eq "$expected" ]
-}
-
-# refuses STATUS PATTERN ARGUMENT...: the status, one line on stderr that matches, and no output.
-refuses() {
-    local expected=$1 pattern=$2
-    shift 2
-    exits "$expected" "$@" && [ ! -s out ] && [ "$(wc -l <err)" -eq 1 ] &&
-        grep -qE "^arenite: .*$pattern" err
-}
 
 # prints PATTERN ARGUMENT...
 prints() {
@@ -524,6 +454,4 @@ else
         no_new maps moved/bin/libarenite.so run ./suid /proc/self/maps
 fi
 
-echo "1..$count"
-echo "# $((count - failed)) passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish
