@@ -56,26 +56,28 @@ def _open(name: str, path: str) -> Allocator:
     return Allocator(name, path, _version(path))
 
 
-def _arenite(build: Path) -> Allocator:
-    """The build's library, or the installed one."""
+def _arenite(library: str | None, build: Path) -> Allocator:
+    """The library given, the build's, or an installed one."""
+    if library is not None:
+        return _open("arenite", library)
     built = build.parent / ".libs" / "libarenite.so"
     if built.exists():
         return _open("arenite", str(built))
     for directory in ("/usr/local/lib", _system_directory(), "/usr/lib"):
         if os.path.exists(f"{directory}/libarenite.so"):
             return _open("arenite", f"{directory}/libarenite.so")
-    raise Refused(f"arenite: no {built}, and none installed; give arenite=FILE")
+    raise Refused(f"arenite: no {built}, and none installed; give --arenite FILE")
 
 
 def _system_directory() -> str:
     return f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"
 
 
-def _known(name: str, build: Path) -> Allocator:
+def _known(name: str, arenite: str | None, build: Path) -> Allocator:
     if name == "glibc":
         return Allocator("glibc", None, os.confstr("CS_GNU_LIBC_VERSION") or "unknown")
     if name == "arenite":
-        return _arenite(build)
+        return _arenite(arenite, build)
     file, package = DEBIAN[name]
     path = f"{_system_directory()}/{file}"
     if not os.path.exists(path):
@@ -83,7 +85,9 @@ def _known(name: str, build: Path) -> Allocator:
     return _open(name, path)
 
 
-def find(words: list[str], build: Path) -> tuple[list[Allocator], list[str]]:
+def find(
+    words: list[str], arenite: str | None, build: Path
+) -> tuple[list[Allocator], list[str]]:
     """The allocators asked for: known names and NAME=FILE. None asked for: all that are here, and
     why the others are not. A NAME=FILE of a known name replaces it; others are added to the known
     ones if no known name was asked for."""
@@ -101,7 +105,7 @@ def find(words: list[str], build: Path) -> tuple[list[Allocator], list[str]]:
         if name in given:
             continue
         try:
-            chosen[name] = _known(name, build)
+            chosen[name] = _known(name, arenite, build)
         except Refused as why:
             if named:
                 raise

@@ -7,7 +7,7 @@ from html import escape
 import matplotlib
 
 matplotlib.use("svg")
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import patches, pyplot, ticker  # noqa: E402
 
 from tables import TITLES, amount, failures, tables  # noqa: E402
 
@@ -105,13 +105,13 @@ class Plots:
                     at.append(row + (nth + 0.5) * height - 0.4)
                     entries.append(under[name][what]["paired"])
             self._bars(axis, at, entries, [name] * len(at), height)
-            axis.barh([], [], color=self.colours[name], label=name)
         axis.set_yticks(range(len(chosen)), chosen)
         axis.invert_yaxis()
         axis.axvline(1, color="#222", linewidth=0.8)
         axis.grid(axis="y", visible=False)
         axis.set_xlabel(f"{TITLES[what]}, ratio to {self.summary['reference']}, round by round")
-        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        handles = [patches.Patch(color=self.colours[n], label=n) for n in self.names]
+        axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
         return f"<h3>{escape(group)}</h3>" + self._svg(figure, f"{TITLES[what]} of {group}")
 
     def scatter(self) -> str:
@@ -136,6 +136,8 @@ class Plots:
         axis.set_xscale("log", base=2)
         axis.set_yscale("log", base=2)
         for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(ticker.MaxNLocator(8))
+            side.set_minor_locator(ticker.NullLocator())
             side.set_major_formatter(lambda ratio, _: f"{ratio:g}")
         axis.set_xlabel(f"time, ratio to {self.summary['reference']} (less is better)")
         axis.set_ylabel("peak RSS, likewise")

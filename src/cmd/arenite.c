@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench.h"
 #include "run.h"
 #include "say.h"
 
@@ -13,6 +14,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"bench", bench_main, "compare arenite with other mallocs on the same work"},
     {"run", run_main, "run a program with arenite as its malloc"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands, NAMES_LONGEST = 16 };

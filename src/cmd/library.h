@@ -13,6 +13,9 @@ struct library {
     char *prefix; /* path is prefix/$LIB/libarenite.so as this system's ld.so expands it; or NULL */
 };
 
+/* The directory of this command's file, allocated, or NULL without /proc. */
+char *command_directory(void);
+
 /* Finds arenite's own: beside the command, where it was installed. False: said why. */
 bool library_find(struct library *library);
 
