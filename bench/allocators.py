@@ -85,9 +85,7 @@ def _known(name: str, arenite: str | None, build: Path) -> Allocator:
     return _open(name, path)
 
 
-def find(
-    words: list[str], arenite: str | None, build: Path
-) -> tuple[list[Allocator], list[str]]:
+def find(words: list[str], arenite: str | None, build: Path) -> tuple[list[Allocator], list[str]]:
     """The allocators asked for: known names and NAME=FILE. None asked for: all that are here, and
     why the others are not. A NAME=FILE of a known name replaces it; others are added to the known
     ones if no known name was asked for."""

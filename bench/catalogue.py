@@ -1,9 +1,11 @@
 """The workloads: what the lists name, and how each is run.
 
 workloads/list.txt names C programs of this project and programs.txt those of Debian, one a line:
-NAME | GROUP | COMMAND | KEYS | WHAT. The word "short" beside the group puts it in the short set. A
-command of programs.txt runs in a scratch directory; {programs} in it is the directory programs/, and
-words NAME=VALUE before it are for its environment. There, NAME.prepare makes the input, once and
+NAME | GROUP | COMMAND | KEYS | WHAT. The word "short" beside the group puts it in the short set.
+KEYS are the figures that it prints as lines "key value", or "-".
+
+A command of programs.txt runs in a scratch directory. {programs} in it is the directory programs/,
+and words NAME=VALUE before it are for its environment. There, NAME.prepare makes the input, once and
 untimed (status 77: cannot be run here, for the reason on stderr), and NAME.client runs beside the
 measured command, without the preload, and makes it end."""
 
@@ -58,7 +60,9 @@ class Workload:
     @property
     def family(self) -> str:
         """What the workloads that differ in one number have in common."""
-        return re.sub(r"\b\d+[kMG]?\b", "N", " ".join([os.path.basename(self.command[0]), *self.command[1:]]))
+        return re.sub(
+            r"\b\d+[kMG]?\b", "N", " ".join([os.path.basename(self.command[0]), *self.command[1:]])
+        )
 
 
 def _read(path: Path) -> list[Workload]:

@@ -65,7 +65,10 @@ class Plots:
     def _bars(self, axis, at: list[float], entries: list[dict], names: list[str], height: float):
         """Horizontal bars with intervals; an entry has value, low and high."""
         values = [e["value"] for e in entries]
-        spread = [[e["value"] - e["low"] for e in entries], [e["high"] - e["value"] for e in entries]]
+        spread = [
+            [e["value"] - e["low"] for e in entries],
+            [e["high"] - e["value"] for e in entries],
+        ]
         axis.barh(
             at,
             values,
@@ -96,7 +99,9 @@ class Plots:
         if not chosen:
             return ""
         height = 0.8 / len(self.names)
-        figure, axis = pyplot.subplots(figsize=(10, len(chosen) * (0.17 * len(self.names) + 0.15) + 0.9))
+        figure, axis = pyplot.subplots(
+            figsize=(10, len(chosen) * (0.17 * len(self.names) + 0.15) + 0.9)
+        )
         for nth, name in enumerate(self.names):
             at, entries = [], []
             for row, workload in enumerate(chosen):
@@ -119,13 +124,18 @@ class Plots:
         figure, axis = pyplot.subplots(figsize=(7, 5))
         for name in self.names:
             entries = [w["allocators"] for w in self.summary["workloads"].values()]
-            points = [(e[name]["time"]["ratio"], e[name]["rss"]["ratio"]) for e in entries if name in e]
+            points = [
+                (e[name]["time"]["ratio"], e[name]["rss"]["ratio"]) for e in entries if name in e
+            ]
             axis.scatter(*zip(*points), s=12, alpha=0.3, color=self.colours[name], linewidths=0)
             time, rss = (self.summary["means"][what][name] for what in TITLES)
             axis.errorbar(
                 time["value"],
                 rss["value"],
-                xerr=[[max(0, time["value"] - time["low"])], [max(0, time["high"] - time["value"])]],
+                xerr=[
+                    [max(0, time["value"] - time["low"])],
+                    [max(0, time["high"] - time["value"])],
+                ],
                 yerr=[[max(0, rss["value"] - rss["low"])], [max(0, rss["high"] - rss["value"])]],
                 marker="o",
                 markersize=9,
@@ -233,7 +243,10 @@ def _machine(result: dict) -> str:
     machine, settings = result["machine"], result["settings"]
     rows = [
         ["processor", f"{machine['cpu']} ({machine['architecture']}), {machine['cores']} cores"],
-        ["memory", f"{machine['memory_bytes'] / 2**30:.1f} GiB, pages of {machine['page_bytes']} bytes"],
+        [
+            "memory",
+            f"{machine['memory_bytes'] / 2**30:.1f} GiB, pages of {machine['page_bytes']} bytes",
+        ],
         ["system", f"Linux {machine['kernel']}, {machine['glibc']}"],
         ["transparent huge pages", machine["transparent_huge_pages"]],
         ["load before", f"{machine['load_before']:.2f}"],
@@ -265,7 +278,10 @@ def html(result: dict) -> str:
     if scaling := plots.scaling():
         parts += ["<h2>Scaling</h2>", scaling]
     for table in tables(result):
-        parts += [f"<h2>{escape(table.title)}: table</h2>", f'<p class="note">{escape(table.note)}</p>']
+        parts += [
+            f"<h2>{escape(table.title)}: table</h2>",
+            f'<p class="note">{escape(table.note)}</p>',
+        ]
         parts.append(_table(table.header, table.rows))
     parts += ["<h2>Medians and intervals</h2>", _intervals(result)]
     parts.append("<h2>Workloads</h2>")
@@ -275,5 +291,7 @@ def html(result: dict) -> str:
     title = f"Allocators compared, {escape(result['started'][:10])}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n" + "\n".join(parts) + "</body></html>\n"
+        f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
+        + "\n".join(parts)
+        + "</body></html>\n"
     )

@@ -44,7 +44,9 @@ def _faults(result: dict) -> Table:
     rows = []
     for workload, entry in result["summary"]["workloads"].items():
         under = entry["allocators"]
-        rows.append([workload, *(f"{under[a]['minflt']:.0f}" if a in under else "failed" for a in names)])
+        rows.append(
+            [workload, *(f"{under[a]['minflt']:.0f}" if a in under else "failed" for a in names)]
+        )
     return Table("Page faults", "minor faults, median", ["", *names], rows)
 
 
@@ -52,7 +54,9 @@ def _system_calls(result: dict) -> Table:
     names = [a["name"] for a in result["allocators"]]
     rows = []
     for workload, under in result["system_calls"].items():
-        rows.append([workload, *(str(sum(under[a].values())) if a in under else "-" for a in names)])
+        rows.append(
+            [workload, *(str(sum(under[a].values())) if a in under else "-" for a in names)]
+        )
     return Table("System calls", "one run under strace", ["", *names], rows)
 
 
