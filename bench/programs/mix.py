@@ -13,19 +13,19 @@ def random(n):
 
 
 queue = []
-for i in range(60_000):
+for i in range(150_000):
     heapq.heappush(queue, (random(1000), i, [i]))
     if i % 3 == 0:
         heapq.heappop(queue)
 
 words = Counter()
-for i in range(3_000):
+for i in range(8_000):
     line = " ".join("w" * random(8) + str(random(500)) for _ in range(12))
     words.update(part.upper() for part in line.split())
 text = ",".join(f"{word}={count}" for word, count in sorted(words.items()))
 
-harmonic = sum((Fraction(1, n) for n in range(1, 700)), Fraction())
+harmonic = sum((Fraction(1, n) for n in range(1, 1_500)), Fraction())
 power = str(3**9_000)
-calls = [lambda x, n=n: [x + n] * (n % 9) for n in range(50_000)]
+calls = [lambda x, n=n: [x + n] * (n % 9) for n in range(150_000)]
 total = sum(len(call(i)) for i, call in enumerate(calls))
 assert queue and text and harmonic > 7 and power and total > 0
