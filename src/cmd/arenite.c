@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench.h"
 #include "record.h"
 #include "run.h"
 #include "say.h"
@@ -14,6 +15,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"bench", bench_main, "compare arenite with other mallocs on the same work"},
     {"run", run_main, "run a program with arenite as its malloc"},
     {"record", record_main, "run a program and write a trace of its allocations"},
 };

@@ -183,8 +183,7 @@ bool library_open(const char *path, struct library *library)
 
 /* --- Our own ---------------------------------------------------------------------------------- */
 
-/* The directory of this command's file, or NULL without /proc. */
-static char *command_directory(void)
+char *command_directory(void)
 {
     char *file = realpath("/proc/self/exe", NULL);
     if (file == NULL)

@@ -13,6 +13,9 @@ struct library {
     char *prefix; /* path is prefix/$LIB/NAME as this system's ld.so expands it; or NULL */
 };
 
+/* The directory of this command's file, allocated, or NULL without /proc. */
+char *command_directory(void);
+
 #define LIBRARY_MALLOC "libarenite.so"
 #define LIBRARY_RECORD "libarenite-record.so"
 

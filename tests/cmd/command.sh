@@ -52,6 +52,7 @@ compiled() {
 
 claim "--help prints the usage" prints '^usage: arenite' --help
 claim "--help lists run" prints '^  run ' --help
+claim "--help lists bench" prints '^  bench ' --help
 claim "run --help prints the usage" prints '^usage: arenite run' run --help
 claim "--version prints one line" prints '^arenite [0-9]' --version
 without_arguments() {
@@ -68,6 +69,7 @@ claim "an unknown short option of run is refused" refuses 125 "unknown option '-
 claim "an option without its value is refused" refuses 125 "'-o' needs a value" run -o
 claim "a value where none belongs is refused" refuses 125 "takes no value" run --stats=1 true
 claim "run without a program is refused" refuses 125 "no program" run --
+claim "bench reaches the benchmark" prints '^\| `cpython_build` \|' bench --list
 full_output() {
     "$cmd" --help >/dev/full 2>err
     status=$?

@@ -1,0 +1,118 @@
+"""The workloads: what the lists name, and how each is run.
+
+workloads/list.txt names C programs of this project and programs.txt those of Debian, one a line:
+NAME | GROUP | COMMAND | KEYS | WHAT. The word "short" beside the group puts it in the short set.
+KEYS are the figures that it prints as lines "key value", or "-".
+
+A command of programs.txt runs in a scratch directory. {programs} in it is the directory programs/,
+and words NAME=VALUE before it are for its environment. There, NAME.prepare makes the input, once and
+untimed (status 77: cannot be run here, for the reason on stderr), and NAME.client runs beside the
+measured command, without the preload, and makes it end."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from allocators import Refused, nearest
+
+NOTHING = "-"
+SKIPPED = 77
+
+
+@dataclass
+class Workload:
+    name: str
+    group: str
+    short: bool
+    command: list[str]
+    settings: list[str]  # NAME=VALUE
+    keys: list[str]  # of the lines that it prints
+    what: str
+    client: str | None = None
+    directory: Path | None = None  # to run in; the programs of the project do not care
+
+    def prepare(self, scratch: Path, programs: Path) -> str | None:
+        """Makes the workload ready to run. Returns why it cannot be."""
+        self.directory = scratch / self.name
+        self.directory.mkdir()
+        if shutil.which(self.command[0]) is None and not self.command[0].startswith("./"):
+            return f"no program {self.command[0]}"
+        script = programs / f"{self.name}.prepare"
+        if self.group != "programs" or not script.exists():
+            return None
+        made = subprocess.run(
+            ["bash", script],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        lines = made.stderr.strip().splitlines() or [f"status {made.returncode}"]
+        if made.returncode not in (0, SKIPPED):
+            raise Refused(f"{script} failed: {lines[-1]}")
+        return lines[-1] if made.returncode == SKIPPED else None
+
+    @property
+    def family(self) -> str:
+        """What the workloads that differ in one number have in common."""
+        return re.sub(
+            r"\b\d+[kMG]?\b", "N", " ".join([os.path.basename(self.command[0]), *self.command[1:]])
+        )
+
+
+def _read(path: Path) -> list[Workload]:
+    workloads = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, group, command, keys, what, *_ = [*(f.strip() for f in line.split("|")), "", ""]
+        if not what:
+            raise Refused(f"{path}:{number}: not NAME | GROUP | COMMAND | KEYS | WHAT")
+        words = shlex.split(command)
+        settings = []
+        while re.match(r"\w+=", words[0]):
+            settings.append(words.pop(0))
+        group, *marks = group.split()
+        keys = [] if keys == NOTHING else keys.split()
+        workloads.append(Workload(name, group, "short" in marks, words, settings, keys, what))
+    return workloads
+
+
+def read(source: Path, build: Path, scale: str | None) -> list[Workload]:
+    """All workloads of both lists, with their commands as they are run."""
+    own, programs = [], []
+    if (source / "workloads/list.txt").exists():
+        own = _read(source / "workloads/list.txt")
+    for workload in own:
+        workload.command[0] = str(build / "workloads" / workload.command[0])
+        if scale is not None:
+            workload.command += ["--scale", scale]
+    programs = _read(source / "programs.txt")
+    for workload in programs:
+        workload.group = "programs"
+        directory = str(source / "programs")
+        workload.command = [w.replace("{programs}", directory) for w in workload.command]
+        client = source / "programs" / f"{workload.name}.client"
+        workload.client = str(client) if client.exists() else None
+    return own + programs
+
+
+def choose(workloads: list[Workload], words: str) -> list[Workload]:
+    """short, full, or names and groups with commas between them."""
+    if words == "full":
+        return workloads
+    if words == "short":
+        return [w for w in workloads if w.short]
+    known = {w.name for w in workloads} | {w.group for w in workloads}
+    wanted = words.split(",")
+    for word in wanted:
+        if word not in known:
+            close = nearest(word, sorted(known | {"short", "full"}))
+            raise Refused(f"unknown workload '{word}'; the nearest is '{close}'")
+    return [w for w in workloads if w.name in wanted or w.group in wanted]

@@ -1,0 +1,110 @@
+"""What the single runs amount to: medians, ratios and means, with 95 % intervals by bootstrap."""
+
+import numpy as np
+from scipy import stats
+
+# What is compared, and its name in the result.
+COMPARED = {"time": "wall_ns", "rss": "maxrss_bytes"}
+# What is only told, as a median.
+TOLD = ["user_ns", "sys_ns", "minflt", "majflt"]
+
+RESAMPLES = 2000
+SEED = 1  # the same runs give the same intervals
+
+
+def _interval(samples: list[np.ndarray], statistic) -> dict:
+    """The statistic of samples whose n-th elements are of one round, and its interval."""
+    value = float(statistic(*samples, axis=-1))
+    if len(samples[0]) < 2 or all(np.ptp(sample) == 0 for sample in samples):
+        return {"value": value, "low": value, "high": value}
+    # Percentiles, since the median of few samples is not smooth enough for BCa.
+    interval = stats.bootstrap(
+        samples,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        random_state=SEED,
+    ).confidence_interval
+    return {"value": value, "low": float(interval.low), "high": float(interval.high)}
+
+
+def _geometric_mean_of_ratios(*samples, axis):
+    """The first half of the samples against the second, workload by workload."""
+    logs = [np.log(np.median(sample, axis=axis)) for sample in samples]
+    half = len(logs) // 2
+    return np.exp((sum(logs[:half]) - sum(logs[half:])) / half)
+
+
+class _Runs:
+    """The runs, by workload and allocator, in the order of the rounds."""
+
+    def __init__(self, result: dict):
+        self.runs: dict[tuple[str, str], list[dict]] = {}
+        for run in result["runs"]:
+            self.runs.setdefault((run["workload"], run["allocator"]), []).append(run)
+
+    def of(self, workload: str, allocator: str, key: str) -> np.ndarray:
+        return np.array([run[key] for run in self.runs[workload, allocator]], dtype=float)
+
+    def figures(self, workload: str, allocator: str) -> dict:
+        """Medians of what the workload printed."""
+        printed = [run["figures"] for run in self.runs[workload, allocator]]
+        return {key: float(np.median([p[key] for p in printed])) for key in printed[0]}
+
+
+def _best(runs: _Runs, workload: str, peers: list[str], key: str) -> str:
+    return min(peers, key=lambda peer: np.median(runs.of(workload, peer, key)))
+
+
+def _one(runs: _Runs, workload: str, allocator: str, references: dict[str, str]) -> dict:
+    """One workload under one allocator."""
+    row = {key: float(np.median(runs.of(workload, allocator, key))) for key in TOLD}
+    row["figures"] = runs.figures(workload, allocator)
+    for what, key in COMPARED.items():
+        own = runs.of(workload, allocator, key)
+        base = runs.of(workload, references[what], key)
+        row[what] = {
+            **_interval([own], np.median),
+            "ratio": float(np.median(own) / np.median(base)),
+            "paired": {
+                "ratios": (own / base).tolist(),
+                **_interval([own / base], np.median),
+            },
+        }
+    return row
+
+
+def summarize(result: dict, reference: str | None) -> dict:
+    """Against `reference`, or against the best peer of each workload: any but arenite."""
+    allocators = [a["name"] for a in result["allocators"]]
+    runs = _Runs(result)
+    failed = {(f["workload"], f["allocator"]) for f in result["failures"]}
+    workloads, means, complete = {}, {}, []
+    for workload in [w["name"] for w in result["workloads"]]:
+        well = [a for a in allocators if (workload, a) in runs.runs and (workload, a) not in failed]
+        peers = [a for a in well if a != "arenite"] or well
+        if reference is not None:
+            peers = [a for a in well if a == reference]
+        if not peers:
+            continue
+        references = {w: _best(runs, workload, peers, key) for w, key in COMPARED.items()}
+        workloads[workload] = {
+            "references": references,
+            "allocators": {a: _one(runs, workload, a, references) for a in well},
+        }
+        if well == allocators:
+            complete.append(workload)
+    for what, key in COMPARED.items() if complete else ():
+        base = [runs.of(w, workloads[w]["references"][what], key) for w in complete]
+        means[what] = {
+            a: _interval([runs.of(w, a, key) for w in complete] + base, _geometric_mean_of_ratios)
+            for a in allocators
+        }
+    return {
+        "reference": reference or "best peer",
+        "workloads": workloads,
+        "means": means,
+        "not_in_means": [w["name"] for w in result["workloads"] if w["name"] not in complete],
+    }

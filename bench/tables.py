@@ -1,0 +1,99 @@
+"""The result as tables: for the terminal, and for the page."""
+
+from dataclasses import dataclass
+
+TITLES = {"time": "Time", "rss": "Peak RSS"}
+
+
+@dataclass
+class Table:
+    title: str
+    note: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def amount(what: str, value: float) -> str:
+    """A time in ns or a memory in bytes, for reading."""
+    if what == "time":
+        return f"{value / 1e9:.2f} s" if value >= 1e9 else f"{value / 1e6:.1f} ms"
+    return f"{value / 2**20:.1f} MiB"
+
+
+def _ratios(result: dict, what: str) -> Table:
+    summary = result["summary"]
+    names = [a["name"] for a in result["allocators"]]
+    rows = []
+    for workload, entry in summary["workloads"].items():
+        under, base = entry["allocators"], entry["references"][what]
+        ratios = [f"{under[a][what]['ratio']:.2f}" if a in under else "failed" for a in names]
+        rows.append([workload, *ratios, f"{amount(what, under[base][what]['value'])} {base}"])
+    note = f"ratio to {summary['reference']}; last, what is 1.00"
+    if summary["means"]:
+        means = [summary["means"][what][a] for a in names]
+        rows.append(["geometric mean", *(f"{m['value']:.3f}" for m in means), ""])
+        rows.append(["  from", *(f"{m['low']:.3f}" for m in means), "95 % interval"])
+        rows.append(["  to", *(f"{m['high']:.3f}" for m in means), ""])
+    if summary["not_in_means"]:
+        note += f"; not in the mean: {', '.join(summary['not_in_means'])}"
+    return Table(TITLES[what], note, ["", *names, "1.00"], rows)
+
+
+def _faults(result: dict) -> Table:
+    names = [a["name"] for a in result["allocators"]]
+    rows = []
+    for workload, entry in result["summary"]["workloads"].items():
+        under = entry["allocators"]
+        rows.append(
+            [workload, *(f"{under[a]['minflt']:.0f}" if a in under else "failed" for a in names)]
+        )
+    return Table("Page faults", "minor faults, median", ["", *names], rows)
+
+
+def _system_calls(result: dict) -> Table:
+    names = [a["name"] for a in result["allocators"]]
+    rows = []
+    for workload, under in result["system_calls"].items():
+        rows.append(
+            [workload, *(str(sum(under[a].values())) if a in under else "-" for a in names)]
+        )
+    return Table("System calls", "one run under strace", ["", *names], rows)
+
+
+def _figures(result: dict) -> Table:
+    names = [a["name"] for a in result["allocators"]]
+    rows = []
+    for workload, entry in result["summary"]["workloads"].items():
+        under = entry["allocators"]
+        for key in next(iter(under.values()))["figures"]:
+            values = [f"{under[a]['figures'][key]:.6g}" if a in under else "failed" for a in names]
+            rows.append([f"{workload} {key}", *values])
+    return Table("Own figures", "what workloads say of themselves, median", ["", *names], rows)
+
+
+def tables(result: dict) -> list[Table]:
+    made = [_ratios(result, "time"), _ratios(result, "rss"), _faults(result)]
+    made += [_system_calls(result), _figures(result)]
+    return [table for table in made if table.rows]
+
+
+def failures(result: dict) -> list[str]:
+    return [f"{f['workload']} under {f['allocator']}: {f['why']}" for f in result["failures"]]
+
+
+def _aligned(table: Table) -> list[str]:
+    lines = [table.header, *table.rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines)]
+    aligned = []
+    for first, *rest in lines:
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:]))]
+        aligned.append("  ".join(cells).rstrip())
+    return aligned
+
+
+def text(result: dict) -> str:
+    lines = []
+    for table in tables(result):
+        lines += [f"{table.title} ({table.note})", *_aligned(table), ""]
+    lines += [f"FAILED: {failure}" for failure in failures(result)]
+    return "\n".join(lines).rstrip()

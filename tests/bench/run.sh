@@ -1,0 +1,221 @@
+#!/bin/bash
+# run.sh - the benchmark's runner, on small workloads of its own. Prints TAP.
+#
+# ARENITE_BENCH is bench/ of the build, ARENITE_LIB the library, ARENITE_SRCDIR the sources.
+
+set -u
+: "${ARENITE_BENCH:?bench/ of the build}" "${ARENITE_LIB:?the library}" "${ARENITE_SRCDIR:?}"
+
+skip_all() {
+    echo "1..0 # SKIP $1"
+    exit 0
+}
+[ -z "${EMULATOR:-}" ] || skip_all "figures under an emulator mean nothing"
+for module in numpy scipy.stats matplotlib; do
+    /usr/bin/python3 -c "import $module" 2>/dev/null || skip_all "no Python module ${module%.*}"
+done
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+unset LD_PRELOAD
+count=0 failed=0
+
+# claim DESCRIPTION COMMAND...
+claim() {
+    local name=$1
+    shift
+    count=$((count + 1))
+    if "$@" >said 2>&1; then
+        echo "ok $count - $name"
+    else
+        failed=$((failed + 1))
+        sed 's/^/# /' said out err 2>/dev/null
+        echo "not ok $count - $name"
+    fi
+}
+
+# A benchmark of its own: the runner with other lists.
+mkdir -p bench/workloads bench/programs
+cp "$ARENITE_SRCDIR"/bench/run "$ARENITE_SRCDIR"/bench/*.py bench
+cp "$ARENITE_BENCH/measure" bench
+cat >bench/workloads/list.txt <<'END'
+# Blanks do not count.
+touch | memory short | touch.sh          | bytes | Touches 64 MiB.
+quick | single short | quick.sh --size 1 | -     | Does little.
+crash | single       | crash.sh          | -     | Fails under arenite.
+two   | scale        | quick.sh --size 2 | -     | One point of two.
+four  | scale        | quick.sh --size 4 | -     | The other one.
+END
+cat >bench/programs.txt <<'END'
+served | programs | WORD=kept sh -c 'cat input >fifo; test "$WORD" = kept' | - | Has input and a client.
+absent | programs | no-such-program | - | Is not there.
+unable | programs | true | - | Cannot be run here.
+END
+echo 'echo text >input; mkfifo fifo' >bench/programs/served.prepare
+echo 'test -z "${LD_PRELOAD-}" && grep -q text fifo' >bench/programs/served.client
+echo 'echo "not today" >&2; exit 77' >bench/programs/unable.prepare
+cd bench/workloads || exit 1
+printf '#!/bin/sh\n' | tee touch.sh quick.sh crash.sh >/dev/null
+cat >>touch.sh <<'END'
+head -c 67108864 /dev/zero | tail -n 1 | wc -c | sed "s/^/bytes /"
+END
+echo ':' >>quick.sh
+echo 'case ${LD_PRELOAD-} in *arenite*) echo broken >&2; kill -SEGV $$ ;; esac' >>crash.sh
+chmod +x ./*.sh
+cd "$work" || exit 1
+
+# runs STATUS ARGUMENT...: the runner; leaves out and err.
+runs() {
+    local expected=$1 status
+    shift
+    bench/run --arenite "$ARENITE_LIB" "$@" >out 2>err
+    status=$?
+    [ "$status" -eq "$expected" ] || { echo "status $status"; return 1; }
+}
+
+# refuses PATTERN ARGUMENT...: status 2 and one line that matches.
+refuses() {
+    local pattern=$1
+    shift
+    runs 2 "$@" && [ "$(wc -l <err)" -eq 1 ] && grep -q -e "$pattern" err
+}
+
+# holds FILE EXPRESSION: the Python expression is true of the JSON `r`.
+holds() {
+    /usr/bin/python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert eval(f"({sys.argv[2]})"), sys.argv[2]' "$@"
+}
+
+# --- measure --------------------------------------------------------------------------------------
+
+measure() {
+    bench/measure "$@" >measured.json
+}
+sleeps() {
+    measure -- sleep 0.05 && holds measured.json '5e7 <= r["wall_ns"] < 5e9 and r["status"] == 0' &&
+        holds measured.json 'r["maxrss_bytes"] < 8 << 20'
+}
+touches() {
+    measure -- "$1" -c 'b = bytearray(64 << 20); b[::4096] = b"x" * (16 << 10)' &&
+        holds measured.json '64 << 20 <= r["maxrss_bytes"] < 128 << 20 and r["minflt"] > 100'
+}
+big_parent() {
+    "$1" -c '
+import subprocess
+b = bytearray(b"x") * (64 << 20)
+subprocess.run(["bench/measure", "--", "true"], stdout=open("measured.json", "w"), check=True)' &&
+        holds measured.json 'r["maxrss_bytes"] < 16 << 20'
+}
+dies() {
+    # shellcheck disable=SC2016 # for the other shell
+    measure --env A=value --stdout printed -- sh -c 'echo $A; kill -9 $$' &&
+        holds measured.json 'r["status"] == 137' && grep -qx value printed
+}
+not_started() {
+    ! measure -- ./none 2>err && grep -q 'cannot start ./none' err
+}
+claim "measure: a sleep takes its time and little memory" sleeps
+claim "measure: 64 MiB that are touched are the peak" touches /usr/bin/python3
+claim "measure: who starts it does not count" big_parent /usr/bin/python3
+claim "measure: settings, output and a signal" dies
+claim "measure: what cannot be started is said" not_started
+
+# --- Rounds ---------------------------------------------------------------------------------------
+
+interleaved() {
+    runs 0 --quick --rounds 3 --set quick,served --json a.json glibc arenite x="$ARENITE_LIB" &&
+        holds a.json '[(x["round"], x["workload"], x["allocator"]) for x in r["runs"]] ==
+            [(n, w, ["glibc", "arenite", "x"][(n + i) % 3])
+             for n in range(3) for w in ("quick", "served") for i in range(3)]'
+}
+shaped() {
+    holds a.json '{"format", "machine", "allocators", "workloads", "settings", "runs", "skipped",
+                   "failures", "system_calls", "summary", "environment", "started"} == set(r)' &&
+        holds a.json 'all(x["wall_ns"] > 0 and x["maxrss_bytes"] > 0 for x in r["runs"])' &&
+        holds a.json 'r["allocators"][2]["library"].endswith("libarenite.so")' &&
+        holds a.json 'r["machine"]["cores"] > 0 and r["machine"]["memory_bytes"] > 0' &&
+        holds a.json 'all(m["low"] <= m["value"] <= m["high"]
+                          for means in r["summary"]["means"].values() for m in means.values())'
+}
+against_best() {
+    holds a.json 'all(min(e["allocators"][p][k]["ratio"] for p in ("glibc", "x")) == 1
+        for e in r["summary"]["workloads"].values() for k in ("time", "rss"))'
+}
+tabled() {
+    grep -q '^Time (ratio to best peer' out && grep -q '^geometric mean' out
+}
+prepared() {
+    runs 0 --quick --set served,absent,unable glibc &&
+        grep -q 'skipped absent: no program no-such-program' err &&
+        grep -q 'skipped unable: not today' err
+}
+own_figures() {
+    runs 0 --quick --rounds 1 --set touch --json touch.json glibc &&
+        holds touch.json 'r["runs"][0]["figures"] == {"bytes": 67108864}' &&
+        holds touch.json 'r["runs"][0]["maxrss_bytes"] > 64 << 20'
+}
+claim "every round runs each allocator once, the order moved on by one" interleaved
+claim "the JSON has every run, and means within their intervals" shaped
+claim "the best peer is 1" against_best
+claim "the terminal gets a table" tabled
+claim "what cannot be run is skipped, with the reason" prepared
+claim "the figures of a workload are in the JSON" own_figures
+
+traced() {
+    holds a.json 'r["system_calls"]["quick"]["arenite"]["execve"] >= 1'
+}
+if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
+    claim "system calls are counted" traced
+fi
+
+# --- Failures -------------------------------------------------------------------------------------
+
+crashes() {
+    runs 1 --quick --set crash,quick --json b.json --html b.html glibc arenite &&
+        grep -q '^run: FAILED: crash under arenite: status 139: .*broken' err &&
+        grep -q '^FAILED: crash under arenite' out &&
+        holds b.json 'r["summary"]["not_in_means"] == ["crash"] and len(r["failures"]) == 1' &&
+        grep -q 'class="failed"' b.html
+}
+not_preloaded() {
+    echo text >text.so
+    refuses "x cannot be used: .*cannot be preloaded" --quick --set quick x=text.so glibc
+}
+claim "a workload that fails is reported, left out, and is status 1" crashes
+claim "a library that is none is refused" not_preloaded
+claim "an unknown allocator is refused and the nearest named" \
+    refuses "unknown allocator 'jemaloc'; the nearest is 'jemalloc'" --quick jemaloc
+claim "an unknown workload is refused and the nearest named" \
+    refuses "unknown workload 'quik'; the nearest is 'quick'" --quick --set quik
+claim "a library that is not there is refused" refuses "no library ./none.so" x=./none.so
+claim "an unknown reference is refused" \
+    refuses "the nearest is 'glibc'" --quick --set quick --reference glib glibc
+claim "fewer than five rounds are refused" refuses "5 at least" --rounds 4
+
+# --- The page -------------------------------------------------------------------------------------
+
+again() {
+    runs 0 --report a.json --reference x --html a.html && grep -q '^Time (ratio to x' out
+}
+offline() {
+    ! grep -Eo '(src|href|url)[=(]["'"'"']?[^#"'"'"'][^ ]*' a.html | grep -v '^href="#' &&
+        [ "$(grep -Eo 'https?://[^"<> ]*' a.html | grep -vc '^http://www.w3.org/')" -eq 0 ] &&
+        [ "$(grep -c '<svg' a.html)" -ge 3 ]
+}
+scaling() {
+    runs 0 --quick --rounds 1 --set scale --html c.html glibc && grep -q 'Scaling of quick.sh' c.html
+}
+claim "--report makes table and page again, against another reference" again
+claim "the page has plots and refers to nothing outside" offline
+claim "workloads of the group scale that differ in a number make a plot" scaling
+
+listed() {
+    [ "$(bench/run --list | grep -c '^| `')" -eq 8 ]
+}
+claim "--list prints a table of all workloads" listed
+
+echo "1..$count"
+[ "$failed" -eq 0 ]
