@@ -194,13 +194,21 @@ void arn__free_slow(void *pointer, const char *function)
 {
     if (pointer == NULL)
         return;
-    const char *misuse = misuse_of(pointer, freed_twice);
     struct descriptor *d = arn__descriptor(pointer);
-    if (misuse == NULL && arn__heap_filled(arn__thread.heap, d) &&
-        arn__pool_push_detached(atomic_load_explicit(&d->head, memory_order_relaxed), pointer))
+    const char *misuse = NULL;
+    struct heap *heap;
+    if (!arn__pool_has_out(d, pointer)) {
+        misuse = misuse_of(pointer, freed_twice);
+    } else if (arn__heap_filled(arn__thread.heap, d)) {
+        if (arn__pool_push_detached(ARN__PEEK(d->head), pointer))
+            return;
+    } else if ((heap = arn__thread_enter_quick()) != NULL) {
+        arn__heap_free(heap, pointer);
+        arn__thread_leave_quick(heap);
         return;
+    }
     if (misuse == NULL) {
-        struct heap *heap = arn__thread_enter();
+        heap = arn__thread_enter();
         bool freed = heap == NULL ? free_interrupting(pointer) : free_in(heap, pointer);
         if (heap != NULL)
             arn__thread_leave(heap);
@@ -287,11 +295,17 @@ void *arn__realloc(void *block, size_t bytes, const char *function)
 {
     if (block == NULL)
         return arn__malloc(bytes);
-    const char *misuse = misuse_of(block, used_after);
-    if (misuse != NULL) {
-        arn__misuse(function, block, misuse);
-        errno = EINVAL;
-        return NULL;
+    const struct descriptor *d = arn__descriptor(block);
+    if (arn__pool_has_out(d, block)) {
+        if (bytes > 0 && fits(arn__size_classes[d->class_idx].block_bytes, bytes))
+            return block;
+    } else {
+        const char *misuse = misuse_of(block, used_after);
+        if (misuse != NULL) {
+            arn__misuse(function, block, misuse);
+            errno = EINVAL;
+            return NULL;
+        }
     }
     if (bytes == 0) { /* as glibc has it */
         arn__free(block, function);
@@ -302,10 +316,7 @@ void *arn__realloc(void *block, size_t bytes, const char *function)
         return NULL;
     }
     size_t old_bytes = usable(block);
-    bool pooled = arn__kind(arn__descriptor(block)) == KIND_POOL;
-    if (pooled && fits(old_bytes, bytes))
-        return block;
-    if (!pooled && bytes > POOLED_BYTES)
+    if (arn__kind(d) != KIND_POOL && bytes > POOLED_BYTES)
         return resize_large(block, old_bytes, bytes, function);
     return move_to_new(block, old_bytes, bytes, function);
 }

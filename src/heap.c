@@ -174,7 +174,8 @@ void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct bl
 {
     const struct size_class *shape = shape_of(pool);
     struct chain *slot = slot_of(heap, pool);
-    arn__pool_recover(pool); /* before the mark */
+    if (__builtin_expect(arn__has_flag(pool, POOL_RECOVER), false))
+        arn__pool_recover(pool); /* before the mark */
     block->mark = arn__mark(block);
     if (slot->pool != pool) {
         if (slot->pool != NULL)

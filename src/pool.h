@@ -3,7 +3,8 @@
  * Who may touch a pool is decided by its remote word alone (the owner field only tells a thread
  * quickly whether it is itself the owner):
  *
- *   OWNED     one heap's thread, or whoever is moving the pool, has the owner fields to itself.
+ *   OWNED     one heap's thread, or whoever is moving the pool, has the owner fields to itself. Its
+ *             current pool, its partial ones, and those that rest: see heap.c.
  *             Others push chains of freed blocks onto the word.
  *   DETACHED  full, nobody's: all blocks are out. Freed blocks are pushed onto the word; the push
  *             that brings them to the class's threshold makes the pool OWNED by the pusher with
@@ -12,7 +13,7 @@
  *
  * While a heap allocates from a pool (its current one), all blocks but those in `local` count as
  * out, the heap's list included, and `needed` has NEEDED_CURRENT added, so that it never reaches 0.
- * Otherwise `needed` is the number of blocks out, and the free that brings it to 0 has emptied the
+ * Otherwise, unless the pool rests, `needed` is the number of blocks out, and the free that brings it to 0 has emptied the
  * pool.
  */
 #ifndef ARENITE_POOL_H
@@ -105,6 +106,13 @@ static inline bool arn__pool_starts_block(const struct descriptor *d, const void
     uint64_t to_last;
     return !__builtin_sub_overflow((uintptr_t)arn__pool_last(d), (uintptr_t)pointer, &to_last) &&
            arn__is_multiple(to_last, d->inverse);
+}
+
+/* A block of a pool that is out: its start, without a free block's mark. */
+static inline bool arn__pool_has_out(const struct descriptor *d, const void *pointer)
+{
+    return arn__kind(d) == KIND_POOL && arn__pool_starts_block(d, pointer) &&
+           ((const struct block *)pointer)->mark != arn__mark(pointer);
 }
 
 /* ---- owner's operations ---- */

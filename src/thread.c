@@ -352,6 +352,21 @@ struct heap *arn__thread_enter(void)
     return heap;
 }
 
+struct heap *arn__thread_enter_quick(void)
+{
+    struct heap *heap = arn__thread.heap;
+    /* acquire: as in notice_fork. */
+    const struct control *page = atomic_load_explicit(&control, memory_order_acquire);
+    if (heap == &nobody ||
+        atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY ||
+        atomic_load_explicit(&deferred_blocks, memory_order_relaxed) != NULL)
+        return NULL;
+    arn__thread.inside = true;
+    arn__thread.heap = &nobody;
+    atomic_signal_fence(memory_order_seq_cst);
+    return heap;
+}
+
 void arn__thread_leave(struct heap *heap)
 {
     if (heap == &orphan_heap) {

@@ -25,6 +25,16 @@ extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec
 struct heap *arn__thread_enter(void);
 void arn__thread_leave(struct heap *heap);
 
+/* The same for a thread with a heap, when nothing else is to be done on the way; else NULL. */
+struct heap *arn__thread_enter_quick(void);
+
+static inline void arn__thread_leave_quick(struct heap *heap)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    arn__thread.heap = heap;
+    arn__thread.inside = false;
+}
+
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
 
