@@ -13,8 +13,8 @@
  *
  * While a heap allocates from a pool (its current one), all blocks but those in `local` count as
  * out, the heap's list included, and `needed` has NEEDED_CURRENT added, so that it never reaches 0.
- * Otherwise, unless the pool rests, `needed` is the number of blocks out, and the free that brings it to 0 has emptied the
- * pool.
+ * Otherwise, unless the pool rests, `needed` is the number of blocks out, and the free that brings it
+ * to 0 has emptied the pool.
  */
 #ifndef ARENITE_POOL_H
 #define ARENITE_POOL_H
