@@ -199,9 +199,6 @@ void arn__free_slow(void *pointer, const char *function)
     struct heap *heap;
     if (!arn__pool_has_out(d, pointer)) {
         misuse = misuse_of(pointer, freed_twice);
-    } else if (arn__heap_filled(arn__thread.heap, d)) {
-        if (arn__pool_push_detached(ARN__PEEK(d->head), pointer))
-            return;
     } else if ((heap = arn__thread_enter_quick()) != NULL) {
         arn__heap_free(heap, pointer);
         arn__thread_leave_quick(heap);
@@ -222,7 +219,8 @@ void arn__free_slow(void *pointer, const char *function)
 void arn__free_emptied(struct descriptor *pool)
 {
     struct heap *heap = arn__thread_enter();
-    ARN__ASSERT(heap != NULL, "a thread that is inside has no heap to free into");
+    if (heap == NULL)
+        return; /* a handler, as its thread went in or out: the pool is used again before it is released */
     arn__heap_pool_emptied(heap, pool);
     arn__thread_leave(heap);
 }

@@ -91,18 +91,24 @@ static bool rest(struct heap *heap, struct descriptor *pool)
 static void end_rest(struct heap *heap, struct descriptor *pool)
 {
     unsigned freed = shape_of(pool)->threshold - pool->needed;
-    set_resting(pool, false);
     unlink_pool(&heap->resting, pool);
     pool->needed = pool->carved - freed;
+    set_resting(pool, false); /* last: who counts blocks meanwhile looks at their marks */
 }
 
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
+    /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
+    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) != heap)
+        return;
     if (heap->current[pool->class_idx] == pool) {
         pool->needed = NEEDED_CURRENT;
         return;
     }
-    if (arn__has_flag(pool, POOL_RESTING)) {
+    bool resting = arn__has_flag(pool, POOL_RESTING);
+    if (resting ? pool->needed - 1 < shape_of(pool)->threshold : pool->needed > 0)
+        return;
+    if (resting) {
         end_rest(heap, pool);
         link_partial(heap, pool);
         if (pool->needed > 0)
@@ -196,6 +202,8 @@ void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct bl
  * the ring would see for a while. */
 static void push_single(struct heap *heap, struct descriptor *pool, struct block *block)
 {
+    if (arn__pool_push_detached(pool, block))
+        return;
     arn__pool_recover(pool); /* before the mark */
     block->mark = arn__mark(block);
     push(heap, &(struct chain){pool, block, block, 1});

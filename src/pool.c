@@ -214,8 +214,10 @@ bool arn__pool_push_detached(struct descriptor *pool, struct block *block)
     block->mark = arn__mark(block);
     do {
         unsigned total = arn__remote_count(word) + 1;
-        if (arn__remote_state(word) != POOL_DETACHED || total >= shape->threshold)
+        if (arn__remote_state(word) != POOL_DETACHED || total >= shape->threshold) {
+            block->mark = 0; /* it is the caller's still: a recovery must not find it */
             return false;
+        }
         block->next = block_at(base, (unsigned)(word & 0xffff));
         pushed = arn__remote_word(POOL_DETACHED, total, idx);
         /* release: the link and the mark, to who takes the chain. */

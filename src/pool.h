@@ -179,8 +179,7 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *first, st
                                 unsigned count);
 
 /* As arn__pool_push of a single block, marked here, into a pool that stays DETACHED. False: it would
- * not, or is to be recovered; nothing was done that arn__pool_push would mind. Takes no chain over,
- * so that a child that has not noticed yet that it is one may call it. */
+ * not, or is to be recovered; the block is as it was. */
 bool arn__pool_push_detached(struct descriptor *pool, struct block *block);
 
 #endif

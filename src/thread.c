@@ -354,6 +354,8 @@ struct heap *arn__thread_enter(void)
 
 struct heap *arn__thread_enter_quick(void)
 {
+    if (arn__thread.inside)
+        return NULL;
     struct heap *heap = arn__thread.heap;
     /* acquire: as in notice_fork. */
     const struct control *page = atomic_load_explicit(&control, memory_order_acquire);

@@ -290,6 +290,60 @@ static void by_fork_with_handlers(void)
     }
 }
 
+/* What a child does first is the free that would bring a full pool back: its parent's other blocks of
+ * that pool are free already. Nothing is handed out twice afterwards. */
+static void *sleep_on(void *unused)
+{
+    void *block = malloc(100);
+    pause();
+    free(block);
+    return unused;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+    uintptr_t left = *(const uintptr_t *)a, right = *(const uintptr_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+static void first_a_free(void)
+{
+    enum { BLOCKS = 4096, NEXT = 20000, BYTES = 64, SLICE_BYTES = 16384 };
+    static char *blocks[BLOCKS], *next[NEXT];
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, sleep_on, NULL) == 0);
+    usleep(20000);
+    for (size_t i = 0; i < BLOCKS; i++)
+        CHECK((blocks[i] = malloc(BYTES)) != NULL);
+    for (size_t already = 0; already < 16; already++) {
+        uintptr_t slice = (uintptr_t)blocks[256 * already + 100] / SLICE_BYTES;
+        char *first = NULL;
+        for (size_t i = 0, freed = 0; i < BLOCKS && first == NULL; i++) {
+            if ((uintptr_t)blocks[i] / SLICE_BYTES != slice)
+                continue;
+            if (freed++ < already)
+                free(blocks[i]);
+            else
+                first = blocks[i];
+            blocks[i] = NULL;
+        }
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            alarm(20);
+            free(first);
+            for (size_t i = 0; i < NEXT; i++)
+                next[i] = malloc(BYTES);
+            qsort(next, NEXT, sizeof *next, compare_addresses);
+            for (size_t i = 1; i < NEXT; i++)
+                CHECK(next[i] != next[i - 1]);
+            _exit(0);
+        }
+        expect_success(child, "a child that frees first");
+        free(first);
+    }
+}
+
 int main(void)
 {
     CHECK(freopen("/dev/null", "w", stdout) != NULL);
@@ -303,6 +357,7 @@ int main(void)
     with_threads(busy, by__Fork);
     with_threads(busy, by__Fork_from_another_thread);
     with_threads(busy_with_stdio, by_fork_amid_stdio);
+    run_apart(first_a_free, 60, "children that free first");
     with_threads(busy, by_vfork);
     with_threads(busy, by_spawn);
     return 0;
