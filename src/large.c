@@ -33,6 +33,9 @@ static size_t granule(void)
 static void enter(void *block, enum kind kind, size_t block_bytes, size_t units)
 {
     struct descriptor *d = arn__descriptor(block);
+    /* acquire: who unmapped what was at this address before has read the fields. (The kernel orders
+     * the two calls anyway.) */
+    (void)atomic_load_explicit(&d->kind_flags, memory_order_acquire);
     /* In an order that leaves the block no larger than what it holds. */
     if (units > d->needed) {
         d->needed = (uint32_t)units;
@@ -192,7 +195,7 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
         return NULL;
     }
     /* First: the old range may be another thread's as soon as the pages have moved. */
-    atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
+    atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_release); /* see enter */
     if (!arn__os_move(block, old_bytes, new_bytes, target)) {
         enter(block, KIND_MAP, old_bytes, 0);
         return NULL;
