@@ -92,7 +92,7 @@ void *arn__calloc(size_t count, size_t bytes)
     struct heap *heap = arn__thread.heap;
     /* pthread_create asks for a thread's storage here, when it has said that there will be another:
      * the last occasion before that runs, and this one perhaps sleeps. */
-    if (__builtin_expect(heap->resting != NULL, false) && !__libc_single_threaded)
+    if (__builtin_expect(heap->rests_alone, false) && !__libc_single_threaded)
         return alloc_slow(total, 1, class_idx, true);
     struct block *block = class_idx == NO_CLASS ? NULL : arn__heap_pop(heap, class_idx);
     if (block == NULL)
@@ -199,6 +199,9 @@ void arn__free_slow(void *pointer, const char *function)
     struct heap *heap;
     if (!arn__pool_has_out(d, pointer)) {
         misuse = misuse_of(pointer, freed_twice);
+    } else if (!arn__heap_filled(arn__thread.heap, d) && arn__thread_is_settled() &&
+               arn__pool_push_quick(ARN__PEEK(d->head), pointer)) {
+        return;
     } else if ((heap = arn__thread_enter_quick()) != NULL) {
         arn__heap_free(heap, pointer);
         arn__thread_leave_quick(heap);
@@ -260,10 +263,17 @@ static void *move(void *block, size_t old_bytes, size_t bytes, void *target, con
     return target;
 }
 
+/* A pooled block that has grown will grow again: an eighth more spares it every other move. */
+static size_t with_room(size_t old_bytes, size_t bytes)
+{
+    size_t roomy = bytes + bytes / 8;
+    return bytes > old_bytes && roomy <= POOLED_BYTES ? roomy : bytes;
+}
+
 static void *move_to_new(void *block, size_t old_bytes, size_t bytes, const char *function)
 {
     int saved = errno;
-    void *target = arn__malloc(bytes);
+    void *target = arn__malloc(with_room(old_bytes, bytes));
     if (bytes <= old_bytes)
         errno = saved;
     return move(block, old_bytes, bytes, target, function);

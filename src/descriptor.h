@@ -64,8 +64,8 @@ struct descriptor {
     _Atomic(char *) last;
     uint64_t inverse;                  /* of the block size; constant in a pool's life */
     _Atomic(struct descriptor *) head; /* NULL unless the slice belongs to a pool */
-    /* I1: what `local` lists, the remote word lists, rings and heap lists hold, and the program
-     *     holds, add up to the carved blocks. */
+    /* I1: what `local` lists, the remote word lists, a heap's list holds, and the program holds, add up
+     *     to the carved blocks. */
     union {
         void *local;        /* [owner] free blocks, linked through their first word */
         size_t block_bytes; /* of a large block: its usable size */

@@ -1,6 +1,7 @@
 /* heap.c - refill, remote frees, collection. Order of refill: see arn__heap_refill. */
 #include "heap.h"
 
+#include <limits.h>
 #include <sys/single_threaded.h>
 
 #include "diag.h"
@@ -41,13 +42,13 @@ static void unlink_pool(struct descriptor **first, struct descriptor *pool)
 static void link_partial(struct heap *heap, struct descriptor *pool)
 {
     link_pool(&heap->partial[pool->class_idx], pool);
-    heap->partial_count[pool->class_idx]++;
+    heap->held_slices += shape_of(pool)->slices;
 }
 
 static void unlink_partial(struct heap *heap, struct descriptor *pool)
 {
     unlink_pool(&heap->partial[pool->class_idx], pool);
-    heap->partial_count[pool->class_idx]--;
+    heap->held_slices -= shape_of(pool)->slices;
 }
 
 static void release(struct descriptor *pool)
@@ -57,12 +58,52 @@ static void release(struct descriptor *pool)
     arn__purge_settle();
 }
 
-/* ---- full pools of the only thread ----
+/* ---- empty pools ----
+ *
+ * A pool that empties is soon needed again, as like as not: a few are kept whole, to be taken without
+ * carving. Before a heap takes new slices, it gives up one that it keeps for another class. */
+
+static void keep_or_release(struct heap *heap, struct descriptor *pool)
+{
+    if (heap->empty_slices + shape_of(pool)->slices > EMPTY_MOST_SLICES) {
+        release(pool);
+        return;
+    }
+    pool->next = heap->empty[pool->class_idx];
+    heap->empty[pool->class_idx] = pool;
+    heap->empty_slices += shape_of(pool)->slices;
+}
+
+static struct descriptor *take_empty(struct heap *heap, unsigned class_idx)
+{
+    struct descriptor *pool = heap->empty[class_idx];
+    if (pool == NULL)
+        return NULL;
+    heap->empty[class_idx] = pool->next;
+    pool->next = NULL;
+    heap->empty_slices -= shape_of(pool)->slices;
+    return pool;
+}
+
+static void release_an_empty(struct heap *heap)
+{
+    for (unsigned i = 0; heap->empty_slices > 0 && i < CLASSES; i++) {
+        unsigned c = heap->next_empty;
+        struct descriptor *pool = take_empty(heap, c);
+        if (pool != NULL) {
+            release(pool);
+            return;
+        }
+        heap->next_empty = (c + 1) % CLASSES;
+    }
+}
+
+/* ---- full pools that rest ----
  *
  * A pool that fills is detached, for it must not be stranded with a thread that sleeps or ends; then
- * every free into it is an atomic operation. While there is no other thread it rests instead: it stays
- * the heap's, frees into it take the fast path, and its countdown ends when a threshold of its blocks
- * is free. */
+ * every free into it is an atomic operation. While there is no other thread it rests instead, and so it
+ * does when its thread frees into it again: it is the heap's, frees into it take the fast path, and its
+ * countdown ends when a threshold of its blocks is free. */
 
 static bool is_alone(void)
 {
@@ -77,13 +118,20 @@ static void set_resting(struct descriptor *pool, bool resting)
     atomic_store_explicit(&pool->kind_flags, (uint8_t)flags, memory_order_relaxed);
 }
 
+static void begin_rest(struct heap *heap, struct descriptor *pool, unsigned freed)
+{
+    set_resting(pool, true);
+    pool->needed = shape_of(pool)->threshold - freed;
+    link_pool(&heap->resting[pool->class_idx], pool);
+    heap->held_slices += shape_of(pool)->slices;
+}
+
 static bool rest(struct heap *heap, struct descriptor *pool)
 {
     if (!is_alone())
         return false;
-    set_resting(pool, true);
-    pool->needed = shape_of(pool)->threshold;
-    link_pool(&heap->resting, pool);
+    heap->rests_alone = true;
+    begin_rest(heap, pool, 0);
     return true;
 }
 
@@ -91,7 +139,8 @@ static bool rest(struct heap *heap, struct descriptor *pool)
 static void end_rest(struct heap *heap, struct descriptor *pool)
 {
     unsigned freed = shape_of(pool)->threshold - pool->needed;
-    unlink_pool(&heap->resting, pool);
+    unlink_pool(&heap->resting[pool->class_idx], pool);
+    heap->held_slices -= shape_of(pool)->slices;
     pool->needed = pool->carved - freed;
     set_resting(pool, false); /* last: who counts blocks meanwhile looks at their marks */
 }
@@ -115,112 +164,61 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
             return;
     }
     unlink_partial(heap, pool);
-    release(pool);
+    keep_or_release(heap, pool);
 }
 
-/* A claimed pool, its free blocks in `local`: kept if this heap filled it and has room. */
-static void adopt(struct heap *heap, struct descriptor *pool)
+/* ---- frees into pools that are not this heap's ---- */
+
+/* A full pool that this heap filled becomes its own again with the first free of its own, so that the
+ * next ones take the fast path: if the heap holds not too much already, for it may fall asleep. */
+static bool may_hold(const struct heap *heap, const struct descriptor *pool)
 {
+    return arn__heap_filled(heap, pool) &&
+           (heap->held_slices < HELD_MOST_SLICES ||
+            !atomic_load_explicit(&arn__heaps_many, memory_order_relaxed));
+}
+
+/* A claimed pool, its free blocks in `local`. */
+static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
+{
+    unsigned freed = pool->carved - pool->needed;
     if (pool->needed == 0) {
         release(pool);
-    } else if (arn__heap_filled(heap, pool) &&
-               (heap->partial_count[pool->class_idx] < PARTIAL_MOST ||
-                !atomic_load_explicit(&arn__heaps_many, memory_order_relaxed))) {
+    } else if (!holds) {
+        arn__shard_put(pool);
+    } else if (freed < shape_of(pool)->threshold) {
+        arn__pool_set_owner(pool, heap);
+        begin_rest(heap, pool, freed);
+    } else {
         arn__pool_set_owner(pool, heap);
         link_partial(heap, pool);
-    } else {
-        arn__shard_put(pool);
     }
 }
 
-/* ---- remote frees ---- */
-
-static void push(struct heap *heap, const struct chain *chain)
+static void push_remote(struct heap *heap, struct descriptor *pool, struct block *block)
 {
-    unsigned class_idx = chain->pool->class_idx; /* before the push: the pool may go with it */
-    char *base = arn__pool_base_of(chain->first, class_idx);
-    switch (arn__pool_push(chain->pool, chain->first, chain->last, chain->count)) {
+    unsigned class_idx = pool->class_idx; /* before the push: the pool may go with it */
+    bool holds = may_hold(heap, pool);
+    switch (arn__pool_push(pool, block, holds ? 1 : shape_of(pool)->threshold)) {
     case PUSH_CLAIMED:
-        adopt(heap, chain->pool);
+        adopt(heap, pool, holds);
         break;
     case PUSH_EMPTIED:
-        arn__shard_reap(base, class_idx);
+        arn__shard_reap(arn__pool_base_of(block, class_idx), class_idx);
         break;
     case PUSH_DONE:
         break;
     }
 }
 
-static void flush_slot(struct heap *heap, struct chain *slot)
-{
-    struct chain chain = *slot;
-    /* Emptied first: a push may end in a place that looks at the ring again, and a child forked in
-     * between loses a chain rather than pushing it twice. */
-    slot->pool = NULL;
-    heap->ring_bytes -= (size_t)chain.count * shape_of(chain.pool)->block_bytes;
-    push(heap, &chain);
-}
-
-void arn__heap_flush(struct heap *heap)
-{
-    for (unsigned i = 0; heap->ring_bytes > 0 && i < RING_SLOTS; i++) {
-        if (heap->ring[i].pool != NULL)
-            flush_slot(heap, &heap->ring[i]);
-    }
-}
-
-/* Pools of 1, 4 and 16 slices spread over all slots. */
-static struct chain *slot_of(struct heap *heap, const struct descriptor *pool)
-{
-    uintptr_t idx = (uintptr_t)pool / sizeof *pool;
-    return &heap->ring[(idx ^ idx >> 4) % RING_SLOTS];
-}
-
-void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct block *block)
-{
-    const struct size_class *shape = shape_of(pool);
-    struct chain *slot = slot_of(heap, pool);
-    if (__builtin_expect(arn__has_flag(pool, POOL_RECOVER), false))
-        arn__pool_recover(pool); /* before the mark */
-    block->mark = arn__mark(block);
-    if (slot->pool != pool) {
-        if (slot->pool != NULL)
-            flush_slot(heap, slot);
-        *slot = (struct chain){.pool = pool, .last = block};
-    }
-    block->next = slot->first;
-    slot->first = block;
-    slot->count++;
-    heap->ring_bytes += shape->block_bytes;
-    if (slot->count >= shape->threshold)
-        flush_slot(heap, slot);
-    else if (heap->ring_bytes > RING_MOST_BYTES)
-        arn__heap_flush(heap);
-}
-
-/* Into a full pool that this heap filled: at once, for it is probably the only one of that pool that
- * the ring would see for a while. */
-static void push_single(struct heap *heap, struct descriptor *pool, struct block *block)
-{
-    if (arn__pool_push_detached(pool, block))
-        return;
-    arn__pool_recover(pool); /* before the mark */
-    block->mark = arn__mark(block);
-    push(heap, &(struct chain){pool, block, block, 1});
-}
-
 void arn__heap_free(struct heap *heap, struct block *block)
 {
     struct descriptor *d = arn__descriptor(block);
     struct descriptor *pool = atomic_load_explicit(&d->head, memory_order_relaxed);
-    if (atomic_load_explicit(&d->owner, memory_order_relaxed) == heap) {
-        if (arn__heap_push_own(pool, block))
-            arn__heap_pool_emptied(heap, pool);
-    } else if (arn__heap_filled(heap, d)) {
-        push_single(heap, pool, block);
-    } else {
-        arn__heap_push_remote(heap, pool, block);
-    }
+    if (atomic_load_explicit(&d->owner, memory_order_relaxed) != heap)
+        push_remote(heap, pool, block);
+    else if (arn__heap_push_own(pool, block))
+        arn__heap_pool_emptied(heap, pool);
 }
 
 /* ---- refill ---- */
@@ -265,11 +263,29 @@ static struct descriptor *take_partial(struct heap *heap, unsigned class_idx)
     return fullest;
 }
 
+/* A pool that rests takes in what others freed, and becomes partial, or is released. False: there is none
+ * among the first `most`. */
+static bool wake_one(struct heap *heap, unsigned class_idx, unsigned most)
+{
+    struct descriptor *pool = heap->resting[class_idx];
+    for (unsigned i = 0; pool != NULL && i < most; pool = pool->next, i++) {
+        unsigned taken = arn__pool_take_remote(pool);
+        if (taken == 0)
+            continue;
+        end_rest(heap, pool);
+        pool->needed -= taken;
+        link_partial(heap, pool);
+        if (pool->needed == 0)
+            arn__heap_pool_emptied(heap, pool);
+        return true;
+    }
+    return false;
+}
+
 static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
 {
-    arn__heap_flush(heap); /* maybe it is this thread that holds back what is lacking */
-    struct descriptor *pool = take_partial(heap, class_idx);
-    if (pool == NULL && (pool = arn__shard_take(class_idx)) != NULL)
+    struct descriptor *pool = arn__shard_take(class_idx);
+    if (pool != NULL)
         arn__pool_set_owner(pool, heap);
     return pool;
 }
@@ -288,10 +304,13 @@ static bool refill(struct heap *heap, unsigned class_idx)
         heap->current[class_idx] = pool;
     }
     if ((pool = take_partial(heap, class_idx)) != NULL ||
-        (pool = take_shared(heap, class_idx)) != NULL) {
+        (wake_one(heap, class_idx, LOOKED_AT) && (pool = take_partial(heap, class_idx)) != NULL) ||
+        (pool = take_shared(heap, class_idx)) != NULL ||
+        (pool = take_empty(heap, class_idx)) != NULL) {
         heap->current[class_idx] = pool;
         return refill_from(heap, pool);
     }
+    release_an_empty(heap);
     pool = arn__pool_create(class_idx, heap);
     arn__purge_settle();
     if (pool == NULL)
@@ -366,21 +385,30 @@ static void give_up(struct heap *heap, struct descriptor *pool)
 
 static void wake_all(struct heap *heap)
 {
-    struct descriptor *pool;
-    while ((pool = heap->resting) != NULL) {
-        end_rest(heap, pool);
-        give_up(heap, pool);
+    heap->rests_alone = false;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        struct descriptor *pool;
+        while ((pool = heap->resting[c]) != NULL) {
+            end_rest(heap, pool);
+            give_up(heap, pool);
+        }
+        while (heap->held_slices > HELD_MOST_SLICES && (pool = heap->partial[c]) != NULL) {
+            unlink_partial(heap, pool);
+            give_up(heap, pool);
+        }
     }
 }
 
 void arn__heap_wake(struct heap *heap)
 {
-    if (heap->resting != NULL && !is_alone())
+    if (heap->rests_alone && !is_alone())
         wake_all(heap);
 }
 
 static void collect_partial(struct heap *heap, unsigned class_idx)
 {
+    while (wake_one(heap, class_idx, UINT_MAX)) {
+    }
     for (struct descriptor *pool = heap->partial[class_idx], *next; pool != NULL; pool = next) {
         next = pool->next;
         pool->needed -= arn__pool_take_remote(pool);
@@ -391,7 +419,6 @@ static void collect_partial(struct heap *heap, unsigned class_idx)
 
 void arn__heap_collect(struct heap *heap)
 {
-    arn__heap_flush(heap);
     arn__heap_wake(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
@@ -402,13 +429,14 @@ void arn__heap_collect(struct heap *heap)
         else if (pool != NULL)
             give_up(heap, pool);
         collect_partial(heap, c);
+        while ((pool = take_empty(heap, c)) != NULL)
+            release(pool);
     }
     arn__shards_reap_all();
 }
 
 void arn__heap_abandon(struct heap *heap)
 {
-    arn__heap_flush(heap);
     wake_all(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
@@ -418,5 +446,7 @@ void arn__heap_abandon(struct heap *heap)
             unlink_partial(heap, pool);
             give_up(heap, pool);
         }
+        while ((pool = take_empty(heap, c)) != NULL)
+            release(pool);
     }
 }

@@ -1,5 +1,5 @@
 /* heap.h - one thread's view: per class a list of blocks ready to hand out, the pool they came from
- * and a few more pools with free blocks; and a ring of chains on their way to other pools.
+ * and a few more pools with free blocks.
  *
  * Everything in a heap is touched by its thread alone (the orphan heap's: under its lock), and in a
  * forked child by the thread that lives on.
@@ -15,18 +15,11 @@
 #include "size_class.h"
 
 enum {
-    RING_SLOTS = 16,
-    RING_MOST_BYTES = 16384, /* held back by a thread at most */
-    /* Own pools with free blocks, per class, once there is more than one thread; further ones are
-     * shared, so that a thread that sleeps keeps little to itself. */
-    PARTIAL_MOST = 16,
-};
-
-/* Freed blocks of one pool of somebody else's, linked, that go to it with one push. */
-struct chain {
-    struct descriptor *pool; /* NULL: unused */
-    struct block *first, *last;
-    unsigned count;
+    /* In pools with free blocks that are not current, once there is more than one thread: 4 MiB. What
+     * is more is shared, so that a thread that sleeps keeps little to itself. */
+    HELD_MOST_SLICES = 256,
+    /* In empty pools, ready to be taken whole: 1 MiB. */
+    EMPTY_MOST_SLICES = 64,
 };
 
 struct heap {
@@ -39,12 +32,14 @@ struct heap {
      * has none left: what comes after it is not fresh. */
     uint8_t quick_refills[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
-    uint16_t partial_count[CLASSES];
     /* The list is freshly carved memory, zero but for each block's two words. */
     bool fresh[CLASSES];
-    struct descriptor *resting; /* full pools, while this is the only thread */
-    struct chain ring[RING_SLOTS];
-    size_t ring_bytes;
+    struct descriptor *resting[CLASSES]; /* full, or nearly so */
+    bool rests_alone;                    /* some of them since this was the only thread */
+    size_t held_slices;                  /* of pools that are partial or resting */
+    struct descriptor *empty[CLASSES];   /* through next; all their blocks are in `local` */
+    unsigned empty_slices;
+    unsigned next_empty;    /* class to look at first when one is to be given up for another */
     struct heap *next;      /* all heaps ever made */
     struct heap *next_idle; /* those without a thread */
     int thread;             /* whose it is; 0: nobody's. Under the heaps' lock */
@@ -105,17 +100,12 @@ static inline bool arn__heap_filled(const struct heap *heap, const struct descri
     return atomic_load_explicit(&d->owner, memory_order_relaxed) == arn__pool_filled_by(heap);
 }
 
-/* The countdown of a pool of this heap has ended: it is released, unless it is a current one. */
+/* The countdown of a pool of this heap has ended: it is kept empty or released, unless it is a current
+ * one. */
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
-
-/* Frees a block of a pool that is not this heap's, by way of the ring. */
-void arn__heap_push_remote(struct heap *heap, struct descriptor *pool, struct block *block);
 
 /* Frees a block of any pool. */
 void arn__heap_free(struct heap *heap, struct block *block);
-
-/* Pushes all chains of the ring. */
-void arn__heap_flush(struct heap *heap);
 
 /* Leaves the resting pools to everybody if there are other threads by now. */
 void arn__heap_wake(struct heap *heap);

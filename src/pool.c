@@ -80,6 +80,12 @@ unsigned arn__pool_carve(struct descriptor *pool)
     return count;
 }
 
+/* How a remote word names a block. */
+static unsigned idx_of(const char *base, const struct block *block)
+{
+    return (unsigned)((size_t)((const char *)block - base) / QUANTUM_BYTES) + 1;
+}
+
 /* The block that a remote word names; NULL for 0. */
 static struct block *block_at(char *base, unsigned first)
 {
@@ -170,30 +176,39 @@ bool arn__pool_unshare_empty(char *base, unsigned class_idx)
     return false;
 }
 
-enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
-                                unsigned count)
+/* One more block calls for more than a push: the pool would be claimed, or found to be empty. */
+static bool is_last_push(const struct descriptor *pool, uint64_t word)
 {
-    const struct size_class *shape = &arn__size_classes[pool->class_idx];
-    char *base = arn__pool_base_of(first, pool->class_idx);
+    unsigned total = arn__remote_count(word) + 1;
+    return arn__remote_state(word) == POOL_DETACHED
+               ? total >= arn__size_classes[pool->class_idx].threshold
+               : total == arn__remote_out(word);
+}
+
+enum push_result arn__pool_push(struct descriptor *pool, struct block *block, unsigned claim_at)
+{
+    char *base = arn__pool_base_of(block, pool->class_idx);
     _Atomic uint64_t *remote = arn__remote(base);
-    unsigned first_idx = (unsigned)((size_t)((char *)first - base) / QUANTUM_BYTES) + 1;
+    unsigned idx = idx_of(base, block);
+    arn__pool_recover(pool); /* before the mark */
+    block->mark = arn__mark(block);
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t pushed;
     unsigned total;
     bool claims;
     do {
-        last->next = block_at(base, (unsigned)(word & 0xffff));
-        total = arn__remote_count(word) + count;
-        claims = arn__remote_state(word) == POOL_DETACHED && total >= shape->threshold;
+        block->next = block_at(base, (unsigned)(word & 0xffff));
+        total = arn__remote_count(word) + 1;
+        claims = arn__remote_state(word) == POOL_DETACHED && total >= claim_at;
         pushed = claims ? arn__remote_word(POOL_OWNED, 0, 0)
-                        : (word & ~(uint64_t)0xffffffff) | arn__remote_word(0, total, first_idx);
-        /* acq_rel: release gives the links to who takes the chain; acquire is for the claimer, who
+                        : (word & ~(uint64_t)0xffffffff) | arn__remote_word(0, total, idx);
+        /* acq_rel: release gives the link and the mark to who takes the chain; acquire is for the claimer, who
          * reads what the detacher and other pushers wrote. */
     } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_acq_rel,
                                                     memory_order_relaxed));
     /* From here on the pool may be gone, unless it was claimed. */
     if (claims) {
-        pool->local = first;
+        pool->local = block;
         pool->needed = pool->carved - total;
         return PUSH_CLAIMED;
     }
@@ -201,25 +216,24 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *first, st
                                                                                     : PUSH_DONE;
 }
 
-bool arn__pool_push_detached(struct descriptor *pool, struct block *block)
+bool arn__pool_push_quick(struct descriptor *pool, struct block *block)
 {
     if (arn__has_flag(pool, POOL_RECOVER))
         return false;
-    const struct size_class *shape = &arn__size_classes[pool->class_idx];
     char *base = arn__pool_base_of(block, pool->class_idx);
     _Atomic uint64_t *remote = arn__remote(base);
-    unsigned idx = (unsigned)((size_t)((char *)block - base) / QUANTUM_BYTES) + 1;
+    unsigned idx = idx_of(base, block);
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t pushed;
     block->mark = arn__mark(block);
     do {
-        unsigned total = arn__remote_count(word) + 1;
-        if (arn__remote_state(word) != POOL_DETACHED || total >= shape->threshold) {
+        if (__builtin_expect(word >> REMOTE_STATE_SHIFT != POOL_OWNED, 0) &&
+            is_last_push(pool, word)) {
             block->mark = 0; /* it is the caller's still: a recovery must not find it */
             return false;
         }
         block->next = block_at(base, (unsigned)(word & 0xffff));
-        pushed = arn__remote_word(POOL_DETACHED, total, idx);
+        pushed = (word & ~(uint64_t)0xffff) + arn__remote_word(POOL_OWNED, 1, idx);
         /* release: the link and the mark, to who takes the chain. */
     } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_release,
                                                     memory_order_relaxed));
@@ -272,8 +286,7 @@ void arn__pool_recover(struct descriptor *pool)
         /* Nobody pushed before: a push comes after a recovery. */
         uint64_t word = atomic_load(arn__remote(base));
         if (found > 0)
-            word |= arn__remote_word(
-                0, found, (unsigned)((size_t)((char *)first - base) / QUANTUM_BYTES) + 1);
+            word |= arn__remote_word(0, found, idx_of(base, first));
         atomic_store(arn__remote(base), word);
         for (unsigned i = 0; i < slices_of(pool); i++) {
             /* release: pairs with arn__has_flag. */

@@ -5,10 +5,10 @@
  *
  *   OWNED     one heap's thread, or whoever is moving the pool, has the owner fields to itself. Its
  *             current pool, its partial ones, and those that rest: see heap.c.
- *             Others push chains of freed blocks onto the word.
+ *             Others push freed blocks onto the word.
  *   DETACHED  full, nobody's: all blocks are out. Freed blocks are pushed onto the word; the push
- *             that brings them to the class's threshold makes the pool OWNED by the pusher with
- *             the same compare-and-swap.
+ *             that brings them to the class's threshold, or the first one by the thread that filled
+ *             the pool, makes it OWNED by the pusher with the same compare-and-swap.
  *   SHARED    in its class's shard, under the shard's lock: taking it there makes it OWNED.
  *
  * While a heap allocates from a pool (its current one), all blocks but those in `local` count as
@@ -173,13 +173,12 @@ enum push_result {
     PUSH_EMPTIED, /* it was SHARED and all its blocks are back: see arn__shard_reap */
 };
 
-/* Pushes `count` linked blocks of one pool onto its remote word. The blocks belong to the caller until
- * then, and keep the pool alive. */
-enum push_result arn__pool_push(struct descriptor *pool, struct block *first, struct block *last,
-                                unsigned count);
+/* Marks a block that is out and pushes it onto its pool's remote word. A DETACHED pool is claimed if
+ * that makes `claim_at` blocks. The block belongs to the caller until then, and keeps the pool alive. */
+enum push_result arn__pool_push(struct descriptor *pool, struct block *block, unsigned claim_at);
 
-/* As arn__pool_push of a single block, marked here, into a pool that stays DETACHED. False: it would
- * not, or is to be recovered; the block is as it was. */
-bool arn__pool_push_detached(struct descriptor *pool, struct block *block);
+/* The same when there is nothing more to it. False: the pool is to be claimed at its class's threshold,
+ * was found empty, or is to be recovered; the block is as it was. */
+bool arn__pool_push_quick(struct descriptor *pool, struct block *block);
 
 #endif

@@ -90,7 +90,6 @@ bool arn__census(struct census *census)
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
         return false;
-    arn__heap_flush(heap);
     arn__thread_count_heaps(&census->heaps, &census->idle_heaps);
     /* The lock keeps regions and slices where they are; pools go on within them. */
     arn__lock(&arn__arena_lock, RANK_ARENA);

@@ -104,8 +104,6 @@ static void mend(struct heap *survivor)
     heaps_idle = 0;
     if (survivor != NULL) {
         survivor->next = NULL;
-        memset(survivor->ring, 0, sizeof survivor->ring); /* found again by their marks */
-        survivor->ring_bytes = 0;
     }
     if (survivor != &first_heap)
         memset(&first_heap, 0, sizeof first_heap);
@@ -352,15 +350,17 @@ struct heap *arn__thread_enter(void)
     return heap;
 }
 
-struct heap *arn__thread_enter_quick(void)
+bool arn__thread_is_settled(void)
 {
-    if (arn__thread.inside)
-        return NULL;
-    struct heap *heap = arn__thread.heap;
     /* acquire: as in notice_fork. */
     const struct control *page = atomic_load_explicit(&control, memory_order_acquire);
-    if (heap == &nobody ||
-        atomic_load_explicit(&page->state, memory_order_acquire) != CHILD_READY ||
+    return atomic_load_explicit(&page->state, memory_order_acquire) == CHILD_READY;
+}
+
+struct heap *arn__thread_enter_quick(void)
+{
+    struct heap *heap = arn__thread.heap;
+    if (arn__thread.inside || heap == &nobody || !arn__thread_is_settled() ||
         atomic_load_explicit(&deferred_blocks, memory_order_relaxed) != NULL)
         return NULL;
     arn__thread.inside = true;
@@ -371,10 +371,8 @@ struct heap *arn__thread_enter_quick(void)
 
 void arn__thread_leave(struct heap *heap)
 {
-    if (heap == &orphan_heap) {
-        arn__heap_flush(heap); /* who knows when somebody comes by again */
+    if (heap == &orphan_heap)
         arn__unlock(&orphan_lock, RANK_ORPHAN);
-    }
     atomic_signal_fence(memory_order_seq_cst);
     if (heap != &orphan_heap)
         arn__thread.heap = heap;

@@ -25,7 +25,11 @@ extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec
 struct heap *arn__thread_enter(void);
 void arn__thread_leave(struct heap *heap);
 
-/* The same for a thread with a heap, when nothing else is to be done on the way; else NULL. */
+/* False in a forked child that nobody has entered yet: pools may be torn. */
+bool arn__thread_is_settled(void);
+
+/* As arn__thread_enter, for a thread with a heap, when nothing else is to be done on the
+ * way; else NULL. */
 struct heap *arn__thread_enter_quick(void);
 
 static inline void arn__thread_leave_quick(struct heap *heap)

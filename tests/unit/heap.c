@@ -1,4 +1,4 @@
-/* heap.c - refill, the ring, collection, and what a heap leaves to others. */
+/* heap.c - refill, others' frees, collection, and what a heap leaves to others. */
 #include "heap.h"
 
 #include <arenite/arenite.h>
@@ -78,18 +78,34 @@ TEST(heap, freed_blocks_are_used_again_before_new_pools)
     IN_OWN_PROCESS(reuses());
 }
 
+enum { MANY = 20000 };
+static void *many[MANY];
+
+static void *fill_many(void *argument)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        many[i] = arn_malloc((size_t)argument);
+    return NULL;
+}
+
+static void *free_many(void *count)
+{
+    for (size_t i = 0; i < (size_t)count; i++)
+        arn_free(many[i]);
+    return NULL;
+}
+
 static void emptied(void)
 {
-    enum { COUNT = 3000 };
-    static void *blocks[COUNT];
     unsigned c = arn__class_of(100);
-    for (unsigned i = 0; i < COUNT; i++)
-        blocks[i] = arn_malloc(100);
-    EXPECT_GT(pools_of(c), 15);
-    for (unsigned i = 0; i < COUNT; i++)
-        arn_free(blocks[i]);
-    EXPECT_LE(pools_of(c), 2); /* the current one, and no walk was needed */
+    fill_many((void *)(size_t)100);
+    EXPECT_GT(pools_of(c), EMPTY_MOST_SLICES + 10);
+    free_many((void *)(size_t)MANY);
+    EXPECT_EQ(heap()->empty_slices, EMPTY_MOST_SLICES);
+    EXPECT_LE(pools_of(c), EMPTY_MOST_SLICES + 2); /* the current one, and no walk was needed */
+    EXPECT_EQ(used_of(c), 0);
     arn_malloc_trim(0);
+    EXPECT_EQ(heap()->empty_slices, 0);
     EXPECT_EQ(pools_of(c), 0);
 }
 
@@ -98,60 +114,101 @@ TEST(heap, pools_whose_blocks_are_all_back_are_released)
     IN_OWN_PROCESS(emptied());
 }
 
-/* ---- the ring ---- */
-
-struct batch {
-    void *blocks[64];
-    unsigned count;
-    size_t ring_bytes;
-    unsigned chains;
-};
-
-static void *free_batch(void *argument)
+static void empties_are_taken(void)
 {
-    struct batch *batch = argument;
-    for (unsigned i = 0; i < batch->count; i++)
-        arn_free(batch->blocks[i]);
-    batch->ring_bytes = heap()->ring_bytes;
-    batch->chains = 0;
-    for (unsigned i = 0; i < RING_SLOTS; i++)
-        batch->chains += heap()->ring[i].pool != NULL;
-    return NULL;
+    unsigned c = arn__class_of(100), other = arn__class_of(200);
+    unsigned capacity = arn__size_classes[c].capacity;
+    size_t count = 20 * (size_t)capacity;
+    for (unsigned i = 0; i < count; i++)
+        many[i] = arn_malloc(100);
+    free_many((void *)count);
+    unsigned empty = heap()->empty_slices;
+    EXPECT_GE(empty, 18);
+    for (unsigned i = 0; i < 10 * capacity; i++)
+        many[i] = arn_malloc(100);
+    EXPECT_LE(heap()->empty_slices, empty - 9);
+    EXPECT_LE(pools_of(c), 20);
+    size_t pools = pools_of(c);
+    empty = heap()->empty_slices;
+    many[10 * capacity] = arn_malloc(200); /* another class needs slices: it gets these */
+    EXPECT_EQ(heap()->empty_slices, empty - 1);
+    EXPECT_EQ(pools_of(c), pools - 1);
+    EXPECT_EQ(pools_of(other), 1);
+    free_many((void *)(10 * (size_t)capacity + 1));
+    EXPECT_EQ(used_of(c) + used_of(other), 0);
 }
 
-static void ring_batches(void)
+TEST(heap, empty_pools_are_taken_whole_and_given_up_for_other_classes)
 {
-    struct batch batch = {.count = 5};
-    for (unsigned i = 0; i < batch.count; i++)
-        batch.blocks[i] = arn_malloc(64);
-    run_thread(free_batch, &batch);
-    EXPECT_EQ(batch.ring_bytes, 5 * 64); /* held back, as one chain */
-    EXPECT_EQ(batch.chains, 1);
-    EXPECT_EQ(used_of(arn__class_of(64)), 0); /* pushed when the thread ended */
+    IN_OWN_PROCESS(empties_are_taken());
 }
 
-TEST(heap, blocks_of_others_go_back_in_batches)
+static size_t heap_bytes(void)
 {
-    IN_OWN_PROCESS(ring_batches());
+    struct arn_stats stats;
+    arn_stats(&stats);
+    return stats.used_bytes + stats.free_bytes;
 }
 
-static void ring_bounded(void)
+/* Sizes that follow one another need no more than the largest of them. */
+static void sizes_shift(void)
 {
-    struct batch batch;
-    for (size_t bytes = 16; bytes <= 32768; bytes *= 2) {
-        batch.count = 64;
-        for (unsigned i = 0; i < batch.count; i++)
-            batch.blocks[i] = arn_malloc(bytes);
-        run_thread(free_batch, &batch);
+    fill_many((void *)(size_t)16);
+    size_t most_bytes = heap_bytes();
+    for (size_t bytes = 16; bytes <= 64; bytes += 16) {
+        free_many((void *)(size_t)MANY);
+        EXPECT_LE(heap_bytes(), (EMPTY_MOST_SLICES + 8) * (size_t)SLICE_BYTES);
+        fill_many((void *)bytes);
         TRACE("%zu bytes", bytes);
-        EXPECT_LE(batch.ring_bytes, RING_MOST_BYTES);
-        EXPECT_EQ(used_of(arn__class_of(bytes)), 0);
+        EXPECT_LE(heap_bytes(), most_bytes * bytes / 16 + 8 * SLICE_BYTES);
     }
 }
 
-TEST(heap, the_ring_holds_little_back)
+TEST(heap, empty_pools_do_not_add_up)
 {
-    IN_OWN_PROCESS(ring_bounded());
+    IN_OWN_PROCESS(sizes_shift());
+}
+
+/* ---- frees by other threads ---- */
+
+struct elsewhere {
+    void *blocks[64];
+    unsigned count;
+    sem_t freed, may_go;
+};
+
+static void *free_and_wait(void *argument)
+{
+    struct elsewhere *there = argument;
+    for (unsigned i = 0; i < there->count; i++)
+        arn_free(there->blocks[i]);
+    sem_post(&there->freed);
+    sem_wait(&there->may_go);
+    return NULL;
+}
+
+/* What another thread frees is back while that thread still runs. */
+static void nothing_held_back(void)
+{
+    struct elsewhere there = {.count = 64};
+    sem_init(&there.freed, 0, 0);
+    sem_init(&there.may_go, 0, 0);
+    for (size_t bytes = 16; bytes <= 32768; bytes *= 2) {
+        for (unsigned i = 0; i < there.count; i++)
+            there.blocks[i] = arn_malloc(bytes);
+        pthread_t thread;
+        ASSERT_EQ(pthread_create(&thread, NULL, free_and_wait, &there), 0);
+        sem_wait(&there.freed);
+        TRACE("%zu bytes", bytes);
+        EXPECT_EQ(used_of(arn__class_of(bytes)), 0);
+        sem_post(&there.may_go);
+        pthread_join(thread, NULL);
+    }
+}
+
+TEST(heap, blocks_of_others_go_back_at_once)
+{
+    IN_OWN_PROCESS(nothing_held_back());
 }
 
 /* ---- refill keeps what is there ---- */
@@ -196,14 +253,10 @@ TEST(heap, a_refill_of_a_list_that_has_blocks_loses_none)
     IN_OWN_PROCESS(list_not_empty());
 }
 
-enum { MANY = 20000 };
-static void *many[MANY];
-
-static void *fill_many(void *argument)
+static void *fill_and_free(void *argument)
 {
-    for (unsigned i = 0; i < MANY; i++)
-        many[i] = arn_malloc((size_t)argument);
-    return NULL;
+    fill_many(argument);
+    return free_many((void *)(size_t)MANY);
 }
 
 /* ---- full pools of the only thread ---- */
@@ -237,10 +290,11 @@ static void rest_and_wake(void)
     for (unsigned i = 0; i < 10 * capacity; i++)
         arn_free(many[i]);
     EXPECT_EQ(used_of(c), 0);
-    EXPECT_LE(pools_of(c), 1); /* released as they emptied; the current one stays */
+    EXPECT_LE(pools_of(c), heap()->empty_slices + 1); /* the current one stays */
     arn_malloc_trim(0);
     EXPECT_EQ(pools_of(c), 0);
-    EXPECT_EQ(heap()->resting, NULL);
+    EXPECT_EQ(heap()->resting[c], NULL);
+    EXPECT_EQ(heap()->held_slices, 0);
 }
 
 TEST(heap, full_pools_of_the_only_thread_rest)
@@ -248,25 +302,19 @@ TEST(heap, full_pools_of_the_only_thread_rest)
     IN_OWN_PROCESS(rest_and_wake());
 }
 
-static void *free_many(void *count)
-{
-    for (size_t i = 0; i < (size_t)count; i++)
-        arn_free(many[i]);
-    return NULL;
-}
-
 static void two_threads(void)
 {
     unsigned c = arn__class_of(100);
     fill_many((void *)(size_t)100);
-    ASSERT_NE(heap()->resting, NULL);
+    ASSERT_NE(heap()->resting[c], NULL);
     for (unsigned i = 0; i < MANY; i += 100) { /* some pools are not quite full */
         arn_free(many[i]);
         many[i] = NULL;
     }
     run_thread(free_many, (void *)(size_t)(MANY / 2));
     arn_free(arn_calloc(1, 100)); /* asked for by whoever makes a thread, too */
-    EXPECT_EQ(heap()->resting, NULL);
+    EXPECT_EQ(heap()->resting[c], NULL);
+    EXPECT_LE(heap()->held_slices, HELD_MOST_SLICES);
     run_thread(free_many, NULL);
     for (unsigned i = MANY / 2; i < MANY; i++)
         arn_free(many[i]);
@@ -278,6 +326,119 @@ static void two_threads(void)
 TEST(heap, a_second_thread_ends_the_rest)
 {
     IN_OWN_PROCESS(two_threads());
+}
+
+/* ---- full pools among other threads ---- */
+
+static bool detached(const void *block)
+{
+    const struct descriptor *pool = atomic_load(&arn__descriptor(block)->head);
+    return arn__remote_state(atomic_load(arn__remote(arn__pool_base(pool)))) == POOL_DETACHED;
+}
+
+static void claim_back(void)
+{
+    unsigned c = arn__class_of(100), threshold = arn__size_classes[c].threshold;
+    unsigned capacity = arn__size_classes[c].capacity;
+    arn_free(arn_malloc(1));
+    run_thread(fill_and_free, (void *)(size_t)100);
+    for (unsigned i = 0; i < 10 * capacity; i++)
+        many[i] = arn_malloc(100);
+    unsigned first = 2 * capacity; /* the pool after this block's is wholly ours */
+    while (atomic_load(&arn__descriptor(many[first])->head) ==
+           atomic_load(&arn__descriptor(many[first - 1])->head))
+        first++;
+    ASSERT_TRUE(detached(many[first]));
+    size_t used = used_of(c), held = heap()->held_slices;
+    arn_free(many[first]);
+    EXPECT_TRUE(rests(many[first + 1]));
+    EXPECT_EQ(heap()->held_slices, held + 1);
+    for (unsigned i = 1; i + 1 < threshold; i++)
+        arn_free(many[first + i]);
+    EXPECT_TRUE(rests(many[first + threshold]));
+    EXPECT_EQ(used_of(c), used - (threshold - 1));
+    arn_free(many[first + threshold - 1]);
+    EXPECT_FALSE(rests(many[first + threshold]));
+    EXPECT_EQ(used_of(c), used - threshold);
+    EXPECT_EQ(heap()->held_slices, held + 1);
+    size_t pools = pools_of(c);
+    for (unsigned i = threshold; i < capacity; i++)
+        arn_free(many[first + i]);
+    EXPECT_EQ(pools_of(c), pools);
+    EXPECT_EQ(heap()->empty_slices, 1);
+    EXPECT_EQ(heap()->held_slices, held);
+}
+
+TEST(heap, a_full_pool_is_its_threads_own_again_with_its_first_free)
+{
+    IN_OWN_PROCESS(claim_back());
+}
+
+static void hold_little(void)
+{
+    unsigned c = arn__class_of(1000), capacity = arn__size_classes[c].capacity;
+    arn_free(arn_malloc(1));
+    run_thread(fill_and_free, (void *)(size_t)1000);
+    fill_many((void *)(size_t)1000);
+    ASSERT_GT(MANY / capacity, 2 * HELD_MOST_SLICES);
+    size_t used = used_of(c);
+    for (unsigned i = 0; i < MANY; i += capacity)
+        arn_free(many[i]);
+    EXPECT_EQ(heap()->held_slices, HELD_MOST_SLICES);
+    EXPECT_EQ(used_of(c), used - (MANY + capacity - 1) / capacity);
+    for (unsigned i = 0; i < MANY; i++) {
+        if (i % capacity != 0)
+            arn_free(many[i]);
+    }
+    EXPECT_EQ(used_of(c), 0);
+    EXPECT_EQ(heap()->held_slices, 0);
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, a_thread_among_others_holds_little)
+{
+    IN_OWN_PROCESS(hold_little());
+}
+
+/* A pool that rests is found by its thread when others have freed into it, and not before. */
+static void woken_by_others(void)
+{
+    unsigned c = arn__class_of(1000), capacity = arn__size_classes[c].capacity;
+    arn_free(arn_malloc(1));
+    run_thread(fill_and_free, (void *)(size_t)1000);
+    for (unsigned i = 0; i < 4 * capacity; i++)
+        many[i] = arn_malloc(1000);
+    for (unsigned i = 4 * capacity; i < MANY; i++)
+        many[i] = NULL;
+    unsigned first = capacity;
+    while (atomic_load(&arn__descriptor(many[first])->head) ==
+           atomic_load(&arn__descriptor(many[first - 1])->head))
+        first++;
+    arn_free(many[first]);
+    many[first] = NULL;
+    ASSERT_TRUE(rests(many[first + 1]));
+    void *kept = many[first + 1];
+    many[first + 1] = NULL;
+    run_thread(free_many, (void *)(size_t)MANY); /* all but that one */
+    EXPECT_EQ(used_of(c), 1);
+    EXPECT_TRUE(rests(kept));
+    size_t pools = pools_of(c);
+    for (unsigned i = 0; i < 2 * capacity; i++)
+        many[i] = arn_malloc(1000);
+    EXPECT_LE(pools_of(c), pools + 1);
+    EXPECT_FALSE(rests(kept));
+    arn_free(kept);
+    for (unsigned i = 0; i < 2 * capacity; i++)
+        arn_free(many[i]);
+    arn_malloc_trim(0);
+    EXPECT_EQ(used_of(c), 0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, a_pool_that_rests_takes_in_what_others_freed)
+{
+    IN_OWN_PROCESS(woken_by_others());
 }
 
 /* ---- what others get ---- */

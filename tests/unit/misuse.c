@@ -343,29 +343,29 @@ TEST(misuse, a_double_free_across_threads_is_told)
     IN_OWN_PROCESS(from_another_thread());
 }
 
-static void *twice_through_the_ring(void *argument)
+static void *twice_elsewhere(void *argument)
 {
     void **blocks = argument;
     arn_free(blocks[0]);
-    free_says(blocks[0], TWICE); /* it is in this thread's ring */
+    free_says(blocks[0], TWICE); /* it is on its pool's remote word */
     arn_free(blocks[1]);
     free_says(blocks[0], TWICE);
     free_says(blocks[1], TWICE);
     return NULL;
 }
 
-static void in_the_ring(void)
+static void on_the_remote_word(void)
 {
     ignoring();
     void *blocks[] = {arn_malloc(100), arn_malloc(100), arn_malloc(100)};
-    run_thread(twice_through_the_ring, blocks);
+    run_thread(twice_elsewhere, blocks);
     arn_free(blocks[2]);
     EXPECT_EQ(used_bytes(), 0);
 }
 
-TEST(misuse, a_block_in_the_ring_is_freed_twice)
+TEST(misuse, a_block_that_its_owner_has_not_taken_back_is_freed_twice)
 {
-    IN_OWN_PROCESS(in_the_ring());
+    IN_OWN_PROCESS(on_the_remote_word());
 }
 
 static void large_twice(void)

@@ -2,6 +2,7 @@
 #include "pool.h"
 
 #include <arenite/arenite.h>
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -40,6 +41,11 @@ static unsigned take_all(struct descriptor *pool, struct block **blocks)
 }
 
 static struct block *all[1024];
+
+static const struct size_class *shape_of(const struct descriptor *pool)
+{
+    return &arn__size_classes[pool->class_idx];
+}
 
 TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
 {
@@ -98,14 +104,18 @@ TEST(pool, the_mark_is_odd_and_away_from_the_block)
     }
 }
 
-/* Pushes blocks from..to of `all` as one chain. */
+/* Pushes blocks from..to of `all`, one after the other; what the last push says. */
 static enum push_result push(struct descriptor *pool, unsigned from, unsigned to)
 {
+    enum push_result result = PUSH_DONE;
     for (unsigned i = from; i < to; i++) {
-        all[i]->mark = arn__mark(all[i]);
-        all[i]->next = i + 1 < to ? all[i + 1] : NULL;
+        EXPECT_EQ(result, PUSH_DONE);
+        all[i]->mark = 0;
+        result = arn__pool_push(pool, all[i], shape_of(pool)->threshold);
+        if (result == PUSH_DONE)
+            EXPECT_EQ(all[i]->mark, arn__mark(all[i]));
     }
-    return arn__pool_push(pool, all[from], all[to - 1], to - from);
+    return result;
 }
 
 static const unsigned some_classes[] = {0, 3, 63, 64, 80, 95};
@@ -154,25 +164,66 @@ TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_cl
     arn__pool_release(pool);
 }
 
-TEST_EACH(pool, a_detached_one_takes_single_blocks_up_to_the_threshold, unsigned, c, some_classes)
+TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, c, some_classes)
+{
+    struct descriptor *pool = arn__pool_create(c, heap());
+    unsigned count = take_all(pool, all);
+    ASSERT_TRUE(arn__pool_detach(pool, heap()));
+    EXPECT_EQ(arn__pool_push(pool, all[0], 1), PUSH_CLAIMED);
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
+    EXPECT_EQ(arn__pool_local_count(pool), 1);
+    EXPECT_EQ(pool->needed, count - 1);
+    EXPECT_EQ(push(pool, 1, count), PUSH_DONE);
+    EXPECT_EQ(arn__pool_take_remote(pool), count - 1);
+    arn__pool_release(pool);
+}
+
+/* Pushes blocks from..to quickly. */
+static void push_quick(struct descriptor *pool, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        all[i]->mark = 0;
+        ASSERT_TRUE(arn__pool_push_quick(pool, all[i]));
+        ASSERT_EQ(all[i]->mark, arn__mark(all[i]));
+    }
+}
+
+static void refuses_quick(struct descriptor *pool, unsigned i)
+{
+    uint64_t before = word_of(pool);
+    all[i]->mark = 0;
+    EXPECT_FALSE(arn__pool_push_quick(pool, all[i]));
+    EXPECT_EQ(all[i]->mark, 0);
+    EXPECT_EQ(word_of(pool), before);
+}
+
+TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned, c, some_classes)
 {
     const struct size_class *shape = &arn__size_classes[c];
     struct descriptor *pool = arn__pool_create(c, heap());
+    char *base = arn__pool_base(pool);
     unsigned count = take_all(pool, all);
-    EXPECT_FALSE(arn__pool_push_detached(pool, all[0])); /* it is owned */
+    push_quick(pool, 0, count);
+    EXPECT_EQ(arn__remote_count(word_of(pool)), count);
+    EXPECT_EQ(arn__pool_take_remote(pool), count);
+
+    pool->local = NULL;
     ASSERT_TRUE(arn__pool_detach(pool, heap()));
-    unsigned i = 0;
-    for (; i + 1 < shape->threshold; i++) {
-        ASSERT_TRUE(arn__pool_push_detached(pool, all[i]));
-        EXPECT_EQ(all[i]->mark, arn__mark(all[i]));
-    }
+    push_quick(pool, 0, shape->threshold - 1u);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
-    EXPECT_EQ(arn__remote_count(word_of(pool)), i);
-    EXPECT_FALSE(arn__pool_push_detached(pool, all[i])); /* it would be worth claiming */
-    EXPECT_EQ(arn__remote_count(word_of(pool)), i);
-    EXPECT_EQ(push(pool, i, count), PUSH_CLAIMED);
-    EXPECT_EQ(arn__pool_local_count(pool), count);
-    EXPECT_EQ(pool->needed, 0);
+    refuses_quick(pool, shape->threshold - 1u); /* it is worth claiming */
+    EXPECT_EQ(push(pool, shape->threshold - 1u, shape->threshold), PUSH_CLAIMED);
+    EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
+
+    pool->local = NULL;
+    pool->needed = count;
+    ASSERT_TRUE(arn__pool_share(pool));
+    push_quick(pool, 0, count - 1);
+    EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_SHARED);
+    EXPECT_EQ(arn__remote_out(word_of(pool)), count);
+    refuses_quick(pool, count - 1); /* it would be empty */
+    EXPECT_EQ(push(pool, count - 1, count), PUSH_EMPTIED);
+    EXPECT_TRUE(arn__pool_unshare_empty(base, c));
     arn__pool_release(pool);
 }
 
@@ -260,8 +311,10 @@ static void *push_quarter(void *argument)
     unsigned which = (unsigned)(uintptr_t)argument;
     unsigned count = arn__size_classes[0].capacity;
     for (unsigned i = which; i < count; i += PUSHERS) {
-        all[i]->mark = arn__mark(all[i]);
-        arn__pool_push(contended, all[i], all[i], 1);
+        if (i % 2 == 0)
+            arn__pool_push(contended, all[i], UINT_MAX);
+        else
+            EXPECT_TRUE(arn__pool_push_quick(contended, all[i]));
     }
     return NULL;
 }

@@ -2,6 +2,7 @@
 #include "shard.h"
 
 #include <arenite/arenite.h>
+#include <limits.h>
 #include <pthread.h>
 
 #include "arena.h"
@@ -26,13 +27,13 @@ static struct descriptor *make_full(unsigned c)
     return pool;
 }
 
+/* Pushes blocks from..to of `all`, one after the other; what the last push says. */
 static enum push_result push(struct descriptor *pool, unsigned from, unsigned to)
 {
-    for (unsigned i = from; i < to; i++) {
-        all[i]->mark = arn__mark(all[i]);
-        all[i]->next = i + 1 < to ? all[i + 1] : NULL;
-    }
-    return arn__pool_push(pool, all[from], all[to - 1], to - from);
+    enum push_result result = PUSH_DONE;
+    for (unsigned i = from; i < to; i++)
+        result = arn__pool_push(pool, all[i], UINT_MAX);
+    return result;
 }
 
 static void gives_what_it_got(void)
