@@ -190,18 +190,16 @@ static bool free_in(struct heap *heap, void *pointer)
     return true;
 }
 
-void arn__free_slow(void *pointer, const char *function)
+/* Not inline: the short way of arn__free_slow needs none of its registers. */
+__attribute__((noinline)) static void free_entering(void *pointer, const char *function)
 {
-    if (pointer == NULL)
-        return;
     struct descriptor *d = arn__descriptor(pointer);
     const char *misuse = NULL;
     struct heap *heap;
     if (!arn__pool_has_out(d, pointer)) {
+        if (pointer == NULL)
+            return;
         misuse = misuse_of(pointer, freed_twice);
-    } else if (!arn__heap_filled(arn__thread.heap, d) && arn__thread_is_settled() &&
-               arn__pool_push_quick(ARN__PEEK(d->head), pointer)) {
-        return;
     } else if ((heap = arn__thread_enter_quick()) != NULL) {
         arn__heap_free(heap, pointer);
         arn__thread_leave_quick(heap);
@@ -217,6 +215,15 @@ void arn__free_slow(void *pointer, const char *function)
     }
     if (misuse != NULL)
         arn__misuse(function, pointer, misuse);
+}
+
+void arn__free_slow(void *pointer, const char *function)
+{
+    struct descriptor *d = arn__descriptor(pointer);
+    if (arn__pool_has_out(d, pointer) && !arn__heap_filled(arn__thread.heap, d) &&
+        arn__thread_is_settled() && arn__pool_push_quick(d, pointer))
+        return;
+    free_entering(pointer, function);
 }
 
 void arn__free_emptied(struct descriptor *pool)

@@ -80,18 +80,6 @@ unsigned arn__pool_carve(struct descriptor *pool)
     return count;
 }
 
-/* How a remote word names a block. */
-static unsigned idx_of(const char *base, const struct block *block)
-{
-    return (unsigned)((size_t)((const char *)block - base) / QUANTUM_BYTES) + 1;
-}
-
-/* The block that a remote word names; NULL for 0. */
-static struct block *block_at(char *base, unsigned first)
-{
-    return first == 0 ? NULL : (struct block *)(base + (size_t)(first - 1) * QUANTUM_BYTES);
-}
-
 unsigned arn__pool_take_remote(struct descriptor *pool)
 {
     _Atomic uint64_t *remote = arn__remote(arn__pool_base(pool));
@@ -103,7 +91,7 @@ unsigned arn__pool_take_remote(struct descriptor *pool)
     unsigned count = arn__remote_count(word);
     if (count == 0)
         return 0;
-    struct block *first = block_at(arn__pool_base(pool), (unsigned)(word & 0xffff));
+    struct block *first = arn__pool_block(arn__pool_base(pool), (unsigned)(word & 0xffff));
     if (pool->local != NULL) {
         struct block *last = first;
         for (unsigned i = 1; i < count; i++)
@@ -176,20 +164,11 @@ bool arn__pool_unshare_empty(char *base, unsigned class_idx)
     return false;
 }
 
-/* One more block calls for more than a push: the pool would be claimed, or found to be empty. */
-static bool is_last_push(const struct descriptor *pool, uint64_t word)
-{
-    unsigned total = arn__remote_count(word) + 1;
-    return arn__remote_state(word) == POOL_DETACHED
-               ? total >= arn__size_classes[pool->class_idx].threshold
-               : total == arn__remote_out(word);
-}
-
 enum push_result arn__pool_push(struct descriptor *pool, struct block *block, unsigned claim_at)
 {
-    char *base = arn__pool_base_of(block, pool->class_idx);
+    char *base = arn__pool_base(pool);
     _Atomic uint64_t *remote = arn__remote(base);
-    unsigned idx = idx_of(base, block);
+    unsigned idx = arn__pool_idx(base, block);
     arn__pool_recover(pool); /* before the mark */
     block->mark = arn__mark(block);
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
@@ -197,7 +176,7 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *block, un
     unsigned total;
     bool claims;
     do {
-        block->next = block_at(base, (unsigned)(word & 0xffff));
+        block->next = arn__pool_block(base, (unsigned)(word & 0xffff));
         total = arn__remote_count(word) + 1;
         claims = arn__remote_state(word) == POOL_DETACHED && total >= claim_at;
         pushed = claims ? arn__remote_word(POOL_OWNED, 0, 0)
@@ -214,30 +193,6 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *block, un
     }
     return arn__remote_state(word) == POOL_SHARED && total == arn__remote_out(word) ? PUSH_EMPTIED
                                                                                     : PUSH_DONE;
-}
-
-bool arn__pool_push_quick(struct descriptor *pool, struct block *block)
-{
-    if (arn__has_flag(pool, POOL_RECOVER))
-        return false;
-    char *base = arn__pool_base_of(block, pool->class_idx);
-    _Atomic uint64_t *remote = arn__remote(base);
-    unsigned idx = idx_of(base, block);
-    uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
-    uint64_t pushed;
-    block->mark = arn__mark(block);
-    do {
-        if (__builtin_expect(word >> REMOTE_STATE_SHIFT != POOL_OWNED, 0) &&
-            is_last_push(pool, word)) {
-            block->mark = 0; /* it is the caller's still: a recovery must not find it */
-            return false;
-        }
-        block->next = block_at(base, (unsigned)(word & 0xffff));
-        pushed = (word & ~(uint64_t)0xffff) + arn__remote_word(POOL_OWNED, 1, idx);
-        /* release: the link and the mark, to who takes the chain. */
-    } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_release,
-                                                    memory_order_relaxed));
-    return true;
 }
 
 /* ---- after fork ---- */
@@ -286,7 +241,7 @@ void arn__pool_recover(struct descriptor *pool)
         /* Nobody pushed before: a push comes after a recovery. */
         uint64_t word = atomic_load(arn__remote(base));
         if (found > 0)
-            word |= arn__remote_word(0, found, idx_of(base, first));
+            word |= arn__remote_word(0, found, arn__pool_idx(base, first));
         atomic_store(arn__remote(base), word);
         for (unsigned i = 0; i < slices_of(pool); i++) {
             /* release: pairs with arn__has_flag. */
@@ -302,7 +257,7 @@ void arn__pool_mend_remote(struct descriptor *pool)
     uint64_t word = atomic_load(arn__remote(base));
     if (word == arn__remote_word(POOL_OWNED, 0, 0))
         return; /* and no page is written */
-    struct block *block = block_at(base, (unsigned)(word & 0xffff));
+    struct block *block = arn__pool_block(base, (unsigned)(word & 0xffff));
     struct block *last = NULL;
     unsigned count = 0;
     /* A block without its mark was not linked yet as far as this process can see: the rest of the

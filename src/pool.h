@@ -100,6 +100,26 @@ static inline char *arn__pool_base(const struct descriptor *pool)
     return arn__pool_base_of(arn__pool_last(pool), pool->class_idx);
 }
 
+/* The same, from the block's slice and the pool's first. */
+static inline char *arn__pool_base_from(const struct descriptor *d, const struct descriptor *pool,
+                                        const void *block)
+{
+    size_t before = (size_t)((const char *)d - (const char *)pool) / sizeof *d * SLICE_BYTES;
+    return (char *)((uintptr_t)block & ~(uintptr_t)(SLICE_BYTES - 1)) - before;
+}
+
+/* How a remote word names a block: 16 bits, never 0. */
+static inline unsigned arn__pool_idx(const char *base, const struct block *block)
+{
+    return (unsigned)((size_t)((const char *)block - base) / QUANTUM_BYTES) + 1;
+}
+
+/* The block that a remote word names; NULL for 0. */
+static inline struct block *arn__pool_block(char *base, unsigned idx)
+{
+    return idx == 0 ? NULL : (struct block *)(base + (size_t)(idx - 1) * QUANTUM_BYTES);
+}
+
 /* The pointer is the start of a carved block of this slice's pool. */
 static inline bool arn__pool_starts_block(const struct descriptor *d, const void *pointer)
 {
@@ -177,8 +197,40 @@ enum push_result {
  * that makes `claim_at` blocks. The block belongs to the caller until then, and keeps the pool alive. */
 enum push_result arn__pool_push(struct descriptor *pool, struct block *block, unsigned claim_at);
 
-/* The same when there is nothing more to it. False: the pool is to be claimed at its class's threshold,
- * was found empty, or is to be recovered; the block is as it was. */
-bool arn__pool_push_quick(struct descriptor *pool, struct block *block);
+/* One more block calls for more than a push: the pool is worth claiming, or empty. */
+static inline bool arn__pool_push_is_last(const struct descriptor *pool, uint64_t word)
+{
+    unsigned total = arn__remote_count(word) + 1;
+    return arn__remote_state(word) == POOL_DETACHED
+               ? total >= arn__size_classes[pool->class_idx].threshold
+               : total == arn__remote_out(word);
+}
+
+/* The same when there is nothing more to it; `d` is that of the block's slice. False: the pool is to be
+ * claimed at its class's threshold, was found empty, or is to be recovered; the block is as it was. */
+static inline bool arn__pool_push_quick(const struct descriptor *d, struct block *block)
+{
+    if (__builtin_expect(arn__has_flag(d, POOL_RECOVER), false))
+        return false;
+    const struct descriptor *pool = ARN__PEEK(d->head);
+    char *base = arn__pool_base_from(d, pool, block);
+    _Atomic uint64_t *remote = arn__remote(base);
+    unsigned idx = arn__pool_idx(base, block);
+    uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
+    uint64_t pushed;
+    block->mark = arn__mark(block);
+    do {
+        if (__builtin_expect(word >> REMOTE_STATE_SHIFT != POOL_OWNED, false) &&
+            arn__pool_push_is_last(pool, word)) {
+            block->mark = 0; /* it is the caller's still: a recovery must not find it */
+            return false;
+        }
+        block->next = arn__pool_block(base, (unsigned)(word & 0xffff));
+        pushed = (word & ~(uint64_t)0xffff) + arn__remote_word(POOL_OWNED, 1, idx);
+        /* release: the link and the mark, to who takes the chain. */
+    } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_release,
+                                                    memory_order_relaxed));
+    return true;
+}
 
 #endif

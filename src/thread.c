@@ -34,10 +34,8 @@ static struct lock orphan_lock;
 
 /* ---- a page that reads as zero in a child, however it was forked ---- */
 
-enum { CHILD_NEW, CHILD_MENDING, CHILD_READY };
-
 struct control {
-    _Atomic uint32_t state;
+    _Atomic uint32_t state;        /* enum child_state */
     _Atomic int process;           /* for which the state is CHILD_READY */
     struct heap *_Atomic survivor; /* the forking thread's heap, when fork() told */
     atomic_bool told;              /* it did; NULL: that thread has no heap */
@@ -46,6 +44,7 @@ struct control {
 
 static struct control before_start = {.state = CHILD_READY};
 static struct control *_Atomic control = &before_start;
+const _Atomic uint32_t *_Atomic arn__child_state = &before_start.state;
 
 /* Blocks that signal handlers freed, linked through their first word. */
 struct deferred {
@@ -189,6 +188,7 @@ static bool start(void)
     atomic_store(&fresh->process, arn__os_process());
     atomic_store(&fresh->state, CHILD_READY);
     atomic_store_explicit(&control, fresh, memory_order_release);
+    atomic_store_explicit(&arn__child_state, &fresh->state, memory_order_release);
     have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
     if (have_exit_key && exit_key >= STATIC_KEYS) {
         pthread_key_delete(exit_key);
@@ -348,13 +348,6 @@ struct heap *arn__thread_enter(void)
     }
     free_deferred(heap);
     return heap;
-}
-
-bool arn__thread_is_settled(void)
-{
-    /* acquire: as in notice_fork. */
-    const struct control *page = atomic_load_explicit(&control, memory_order_acquire);
-    return atomic_load_explicit(&page->state, memory_order_acquire) == CHILD_READY;
 }
 
 struct heap *arn__thread_enter_quick(void)

@@ -20,13 +20,22 @@ struct thread {
 
 extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec")));
 
+/* In a page that reads as zero in a child, however it was forked. */
+enum child_state { CHILD_NEW, CHILD_MENDING, CHILD_READY };
+extern const _Atomic uint32_t *_Atomic arn__child_state;
+
 /* The calling thread's heap, made if need be, or the orphan heap, locked, if it can have none (any
  * more). NULL: this thread is inside already. */
 struct heap *arn__thread_enter(void);
 void arn__thread_leave(struct heap *heap);
 
 /* False in a forked child that nobody has entered yet: pools may be torn. */
-bool arn__thread_is_settled(void);
+static inline bool arn__thread_is_settled(void)
+{
+    /* acquire: pairs with the release of who mended the child. */
+    const _Atomic uint32_t *state = atomic_load_explicit(&arn__child_state, memory_order_acquire);
+    return atomic_load_explicit(state, memory_order_acquire) == CHILD_READY;
+}
 
 /* As arn__thread_enter, for a thread with a heap, when nothing else is to be done on the
  * way; else NULL. */

@@ -183,7 +183,7 @@ static void push_quick(struct descriptor *pool, unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
         all[i]->mark = 0;
-        ASSERT_TRUE(arn__pool_push_quick(pool, all[i]));
+        ASSERT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i]));
         ASSERT_EQ(all[i]->mark, arn__mark(all[i]));
     }
 }
@@ -192,7 +192,7 @@ static void refuses_quick(struct descriptor *pool, unsigned i)
 {
     uint64_t before = word_of(pool);
     all[i]->mark = 0;
-    EXPECT_FALSE(arn__pool_push_quick(pool, all[i]));
+    EXPECT_FALSE(arn__pool_push_quick(arn__descriptor(all[i]), all[i]));
     EXPECT_EQ(all[i]->mark, 0);
     EXPECT_EQ(word_of(pool), before);
 }
@@ -314,7 +314,7 @@ static void *push_quarter(void *argument)
         if (i % 2 == 0)
             arn__pool_push(contended, all[i], UINT_MAX);
         else
-            EXPECT_TRUE(arn__pool_push_quick(contended, all[i]));
+            EXPECT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i]));
     }
     return NULL;
 }
