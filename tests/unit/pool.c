@@ -179,7 +179,7 @@ TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, 
 }
 
 /* Pushes blocks from..to quickly. */
-static void push_quick(struct descriptor *pool, unsigned from, unsigned to)
+static void push_quick(unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
         all[i]->mark = 0;
@@ -203,13 +203,13 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
     struct descriptor *pool = arn__pool_create(c, heap());
     char *base = arn__pool_base(pool);
     unsigned count = take_all(pool, all);
-    push_quick(pool, 0, count);
+    push_quick(0, count);
     EXPECT_EQ(arn__remote_count(word_of(pool)), count);
     EXPECT_EQ(arn__pool_take_remote(pool), count);
 
     pool->local = NULL;
     ASSERT_TRUE(arn__pool_detach(pool, heap()));
-    push_quick(pool, 0, shape->threshold - 1u);
+    push_quick(0, shape->threshold - 1u);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
     refuses_quick(pool, shape->threshold - 1u); /* it is worth claiming */
     EXPECT_EQ(push(pool, shape->threshold - 1u, shape->threshold), PUSH_CLAIMED);
@@ -218,7 +218,7 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
     pool->local = NULL;
     pool->needed = count;
     ASSERT_TRUE(arn__pool_share(pool));
-    push_quick(pool, 0, count - 1);
+    push_quick(0, count - 1);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_SHARED);
     EXPECT_EQ(arn__remote_out(word_of(pool)), count);
     refuses_quick(pool, count - 1); /* it would be empty */
