@@ -3,7 +3,8 @@
  *
  * What is modelled. PLACES places for a pool (their slices), which are created, released and created
  * anew as another class. Threads that allocate, free any block that is out (their own pools' or
- * others', by way of the ring), flush, collect, and exit; an exited thread's heap gets a new thread.
+ * others'), collect, and exit; an exited thread's heap gets a new thread. Full pools that their heap
+ * detaches, claims back with its own first free, and lets rest until a threshold of its blocks is free.
  * Blocks are linked through `next`, as in C. Memory is sequentially consistent here; why the weaker
  * orders of the C code suffice is said where they stand.
  *
@@ -14,10 +15,10 @@
  * OWNS, OWNS_LINKS, `where`. As long as these hold, what happens within such a step is nobody
  * else's business; where they do not, there is a data race.
  *
- * What is left out. fork; signal handlers; the orphan heap (a heap under a lock); the counter of
- * quick refills: the countdown of a heap's current pool stands still at NEEDED_CURRENT. Choices of
- * policy (which of several partial pools, room for one more, when the ring holds too much) are
- * anybody's guess here: more is searched than can happen.
+ * What is left out. fork; signal handlers (whose frees are like another thread's: a push); the orphan
+ * heap (a heap under a lock); the counter of quick refills: the countdown of a heap's current pool
+ * stands still at NEEDED_CURRENT. Choices of policy (which of several partial pools, room for one
+ * more, whether this is the only thread) are anybody's guess here: more is searched than can happen.
  *
  * Configured by -D (defaults below); a macro BREAK_... makes one mistake, which must be noticed.
  */
@@ -34,14 +35,14 @@
 #ifndef CAPACITY /* blocks of a pool, 1..4 */
 #define CAPACITY 2
 #endif
-#ifndef THRESHOLD /* that many remote frees claim a detached pool */
+#ifndef THRESHOLD /* that many remote frees claim a detached pool; 1: none rests unless FULL_REST */
 #define THRESHOLD 1
 #endif
 #ifndef CARVES /* blocks in a page of a pool */
 #define CARVES CAPACITY
 #endif
-#ifndef RING_SLOTS /* 1: two pools want the same slot; 2: they do not */
-#define RING_SLOTS PLACES
+#ifndef FULL_REST /* 1: full pools may rest at once, as with the only thread, and be woken at any time */
+#define FULL_REST 0
 #endif
 #ifndef COLLECTS /* 1: threads collect, which also reaps all shards; 0: an empty pool must be noticed
                   * without that */
@@ -76,6 +77,7 @@
 #define NOTHING WORD(OWNED, 0, 0, 0, 0)
 
 #define me (_pid + 1) /* this thread, its heap */
+#define FILLED_BY(heap) ((heap) + THREADS) /* arn__pool_filled_by: nobody's `me` */
 
 /* ---- memory. Pools and blocks count from 1: 0 is NULL ---- */
 
@@ -85,12 +87,13 @@
 #define BLOCK(pool, b) (((pool) - 1) * CAPACITY + (b) - 1)
 
 short remote[PLACES + 1];
-byte owner[PLACES + 1];     /* a heap, which is a thread: `me` */
+byte owner[PLACES + 1];     /* a heap, which is a thread: `me`; or FILLED_BY one */
 byte class_idx[PLACES + 1]; /* constant in a pool's life */
 byte local_list[PLACES + 1];     /* [owner] */
 byte needed[PLACES + 1];    /* [owner] */
 byte carved[PLACES + 1];    /* [owner] */
-byte next[PLACES + 1];      /* [owner, or the shard's lock]; of a detached pool: the hint */
+bool rests[PLACES + 1];     /* [owner] POOL_RESTING */
+byte next[PLACES + 1];      /* [owner, or the shard's lock] */
 byte prev[PLACES + 1];      /* [owner, or the shard's lock] */
 byte link[BLOCKS];          /* a free block's `next`, within its pool */
 
@@ -109,7 +112,7 @@ byte holder[PLACES + 1];
 #define IN_LOCAL  1 /* in the pool's local list, or on the way there in its holder's hands */
 #define IN_LIST   2 /* in the list of the heap whose current pool it is of */
 #define IN_REMOTE 3 /* in the chain of the remote word */
-#define IN_RING   4 /* in the ring or in the hands of the thread that frees it */
+#define IN_HAND   4 /* in the hands of the thread that frees it */
 #define IN_USE    5 /* the program's */
 byte where[BLOCKS];
 
@@ -124,7 +127,7 @@ byte ended;
                                   shard_lock[class_idx[pool]] == me))
 /* The pool cannot go: `b`, a block of it, is in this thread's hands. */
 #define KEEPS_ALIVE(pool, b) \
-    assert(where[BLOCK(pool, b)] == IN_RING && holder[pool] != FREE_SLICES)
+    assert(where[BLOCK(pool, b)] == IN_HAND && holder[pool] != FREE_SLICES)
 
 #define IS(pool, b, place_) (where[((pool) - 1) * CAPACITY + (b)] == (place_))
 #if CAPACITY == 1
@@ -137,8 +140,13 @@ byte ended;
 #define HOW_MANY(pool, place_) \
     (IS(pool, 0, place_) + IS(pool, 1, place_) + IS(pool, 2, place_) + IS(pool, 3, place_))
 #endif
-/* As pool.h has it, of a pool that is no heap's current one. */
-#define NEEDED_IS_RIGHT(pool) assert(needed[pool] == carved[pool] - HOW_MANY(pool, IN_LOCAL))
+/* As pool.h has it, of a pool that is no heap's current one, */
+#define NEEDED_IS_RIGHT(pool) \
+    assert(!rests[pool] && needed[pool] == carved[pool] - HOW_MANY(pool, IN_LOCAL))
+/* and of one that rests, when `taken` blocks have come in that do not count yet. */
+#define REST_IS_RIGHT(pool, taken)                                                  \
+    assert(rests[pool] && carved[pool] == CAPACITY && HOW_MANY(pool, IN_LIST) == 0 && \
+           needed[pool] + HOW_MANY(pool, IN_LOCAL) == THRESHOLD + (taken))
 #define CHAIN_IS_COUNTED(pool) assert(COUNT(remote[pool]) == HOW_MANY(pool, IN_REMOTE))
 
 /* Scratch of a single step. */
@@ -256,6 +264,7 @@ inline pool_create(class, pool)
             carved[pool] = 0;
             next[pool] = 0;
             prev[pool] = 0;
+            rests[pool] = false;
             class_idx[pool] = class;
             owner[pool] = me;
             pool_carve(pool)
@@ -323,6 +332,7 @@ inline pool_release(pool)
 {
     d_step {
         OWNS(pool);
+        assert(!rests[pool]);
         assert(HOW_MANY(pool, IN_LOCAL) == carved[pool]); /* no block is out */
         assert(HOW_MANY(pool, UNCARVED) == CAPACITY - carved[pool]);
         owner[pool] = 0
@@ -348,14 +358,11 @@ inline pool_release(pool)
     }
 }
 
+/* ok = 0: blocks came back meanwhile, the pool is still OWNED. */
 inline pool_detach(pool, filled_by)
 {
 #ifndef BREAK_DETACH_ORDER
-    d_step {
-        OWNS(pool);
-        owner[pool] = 0;
-        next[pool] = filled_by
-    }
+    pool_set_owner(pool, FILLED_BY(filled_by));
 #endif
     d_step {
         ok = (remote[pool] == NOTHING);
@@ -365,28 +372,19 @@ inline pool_detach(pool, filled_by)
         if
         :: ok ->
             OWNS(pool);
-            assert(local_list[pool] == 0 && HOW_MANY(pool, IN_LOCAL) == 0);
+            assert(local_list[pool] == 0 && HOW_MANY(pool, IN_LOCAL) == 0 && !rests[pool]);
             assert(HOW_MANY(pool, IN_LIST) == 0 && carved[pool] == CAPACITY);
             remote[pool] = WORD(DETACHED, 0, 0, 0, 0);
             holder[pool] = NOBODY
         :: else
         fi
     }
-#ifdef BREAK_DETACH_ORDER /* the owner's fields are written when the pool is anybody's */
-    d_step {
-        OWNS(pool);
-        owner[pool] = 0;
-        next[pool] = filled_by
-    }
+#ifdef BREAK_DETACH_ORDER /* the owner field is written when the pool is anybody's */
+    pool_set_owner(pool, FILLED_BY(filled_by));
 #endif
     if
     :: ok
-    :: else ->
-        d_step {
-            OWNS(pool);
-            next[pool] = 0;
-            owner[pool] = filled_by
-        }
+    :: else -> pool_set_owner(pool, filled_by)
     fi
 }
 
@@ -460,40 +458,46 @@ inline pool_unshare_empty(pool, class)
 #define CLAIMED 1
 #define EMPTIED 2
 
-#ifdef BREAK_CLAIM_EXACT /* a longer chain steps over the threshold */
-#define REACHED(total) ((total) == THRESHOLD)
+#ifdef BREAK_CLAIM_EXACT /* what others have pushed steps over a lower bound */
+#define REACHED(total, claim_at) ((total) == (claim_at))
 #else
-#define REACHED(total) ((total) >= THRESHOLD)
+#define REACHED(total, claim_at) ((total) >= (claim_at))
 #endif
 
-/* Pushes a chain of n blocks. ok: DONE, CLAIMED or EMPTIED. */
-inline pool_push(pool, first, last, n)
+#ifdef BREAK_CLAIM_STATE /* the owner field is believed, which another's claim may have overtaken */
+#define IS_FREE_TO_CLAIM(word) (STATE(word) == DETACHED || holds)
+#else
+#define IS_FREE_TO_CLAIM(word) (STATE(word) == DETACHED)
+#endif
+
+/* Pushes a block. ok: DONE, CLAIMED or EMPTIED. */
+inline pool_push(pool, block, claim_at)
 {
     d_step {
-        KEEPS_ALIVE(pool, last);
+        KEEPS_ALIVE(pool, block);
         word = remote[pool];
-        link[BLOCK(pool, last)] = FIRST(word)
+        link[BLOCK(pool, block)] = FIRST(word)
     }
     do
     :: d_step {
            remote[pool] == word ->
            assert(holder[pool] != FREE_SLICES);
-           total = COUNT(word) + n;
-           move_chain(pool, first, n, IN_RING, IN_REMOTE);
+           total = COUNT(word) + 1;
+           where[BLOCK(pool, block)] = IN_REMOTE;
            ok = DONE;
            if
-           :: STATE(word) == DETACHED && REACHED(total) ->
+           :: IS_FREE_TO_CLAIM(word) && REACHED(total, claim_at) ->
 #ifndef BREAK_CLAIM
                assert(holder[pool] == NOBODY);
                holder[pool] = me;
                remote[pool] = NOTHING;
-               move_chain(pool, first, total, IN_REMOTE, IN_LOCAL);
+               move_chain(pool, block, total, IN_REMOTE, IN_LOCAL);
 #else /* the push and the claim are two steps */
-               remote[pool] = WITH_CHAIN(word, total, first);
+               remote[pool] = WITH_CHAIN(word, total, block);
 #endif
                ok = CLAIMED
            :: else ->
-               remote[pool] = WITH_CHAIN(word, total, first);
+               remote[pool] = WITH_CHAIN(word, total, block);
                if
                :: STATE(word) == SHARED && total == OUT_OF(word) -> ok = EMPTIED
                :: else
@@ -505,8 +509,8 @@ inline pool_push(pool, first, last, n)
     :: d_step {
            remote[pool] != word ->
            word = remote[pool];
-           KEEPS_ALIVE(pool, last);
-           link[BLOCK(pool, last)] = FIRST(word)
+           KEEPS_ALIVE(pool, block);
+           link[BLOCK(pool, block)] = FIRST(word)
        }
     od;
     /* From here on the pool may be gone, unless it was claimed. */
@@ -524,16 +528,59 @@ inline pool_push(pool, first, last, n)
 #endif
         d_step {
             OWNS(pool);
-            local_list[pool] = first;
+            local_list[pool] = block;
 #ifndef BREAK_CLAIM_COUNT
             needed[pool] = carved[pool] - total;
 #else
-            needed[pool] = carved[pool] - n;
+            needed[pool] = carved[pool] - 1;
 #endif
             NEEDED_IS_RIGHT(pool)
         }
     :: else
     fi
+}
+
+/* Both bounds are of the word that the push replaces. */
+#ifndef BREAK_QUICK_CLAIM /* the threshold is passed, and nobody claims */
+#define REACHES_THRESHOLD(word) (STATE(word) == DETACHED && COUNT(word) + 1 >= THRESHOLD)
+#else
+#define REACHES_THRESHOLD(word) false
+#endif
+#ifndef BREAK_QUICK_EMPTIED /* an empty pool stays in its shard */
+#define EMPTIES(word) (STATE(word) == SHARED && COUNT(word) + 1 == OUT_OF(word))
+#else
+#define EMPTIES(word) false
+#endif
+#define IS_LAST_PUSH(word) (REACHES_THRESHOLD(word) || EMPTIES(word))
+
+/* ok = 0: the push would be one too many, and the block is still in hand. */
+inline pool_push_quick(pool, block)
+{
+    d_step {
+        KEEPS_ALIVE(pool, block);
+        word = remote[pool];
+        ok = !IS_LAST_PUSH(word)
+    }
+    do
+    :: !ok -> break
+    :: d_step {
+           ok && remote[pool] == word ->
+           assert(holder[pool] != FREE_SLICES);
+           link[BLOCK(pool, block)] = FIRST(word);
+           where[BLOCK(pool, block)] = IN_REMOTE;
+           remote[pool] = WITH_CHAIN(word, COUNT(word) + 1, block);
+           CHAIN_IS_COUNTED(pool)
+       }
+       break
+    :: d_step {
+           ok && remote[pool] != word ->
+           KEEPS_ALIVE(pool, block);
+           word = remote[pool];
+#ifndef BREAK_QUICK_ONCE /* what was true of the first word need not be of the next */
+           ok = !IS_LAST_PUSH(word)
+#endif
+       }
+    od
 }
 
 /* ---- shard.c ---- */
@@ -709,73 +756,117 @@ inline link_partial(class, pool)
     partial[class] = pool
 }
 
-/* A claimed pool. Whether there is room among the partial ones is anybody's guess. */
-inline adopt(class, pool)
+/* Within a step. */
+inline unlink_partial(class, pool)
+{
+    assert(!rests[pool]);
+    unlink(partial[class], pool)
+}
+
+/* Within a step. */
+inline begin_rest(class, pool, freed)
+{
+    OWNS(pool);
+    rests[pool] = true;
+#ifndef BREAK_REST_COUNT /* of all, although some are free already */
+    needed[pool] = THRESHOLD - (freed);
+#else
+    needed[pool] = THRESHOLD;
+#endif
+    prev[pool] = 0;
+    next[pool] = resting[class];
+    if
+    :: next[pool] != 0 -> OWNS(next[pool]); prev[next[pool]] = pool
+    :: else
+    fi;
+    resting[class] = pool;
+    REST_IS_RIGHT(pool, 0)
+}
+
+/* Within a step. The countdown becomes that of any pool; `taken` blocks are yet to be counted. */
+inline end_rest(class, pool, taken)
+{
+    OWNS(pool);
+    REST_IS_RIGHT(pool, taken);
+    unlink(resting[class], pool);
+#ifndef BREAK_REST_END /* the threshold's countdown is taken for that of the blocks that are out */
+    needed[pool] = carved[pool] - (THRESHOLD - needed[pool]);
+#endif
+    rests[pool] = false
+}
+
+/* A countdown has ended. */
+inline heap_pool_emptied(class, pool)
 {
     d_step {
         OWNS(pool);
-        ok = (next[pool] == me);
-        next[pool] = 0;
-        prev[pool] = 0
+        assert(needed[pool] == 0 && current[class] != pool);
+        if
+#ifndef BREAK_REST_EMPTIED /* it is taken for a pool that is empty */
+        :: rests[pool] -> end_rest(class, pool, 0)
+#else
+        :: rests[pool] -> unlink(resting[class], pool); rests[pool] = false
+#endif
+        :: else -> unlink_partial(class, pool)
+        fi;
+        ok = (needed[pool] == 0);
+        if
+        :: !ok -> NEEDED_IS_RIGHT(pool); link_partial(class, pool)
+        :: else
+        fi
     }
     if
-    :: LOOKS(pool, needed[pool] == 0) -> pool_release(pool)
-    :: LOOKS(pool, needed[pool] != 0 && ok) ->
-        pool_set_owner(pool, me);
-        d_step { link_partial(class, pool) }
-    :: LOOKS(pool, needed[pool] != 0) -> shard_put(class, pool)
-    fi
-}
-
-/* Pushes the chain of a slot, if there is one. Its class is read before the push. */
-inline flush_slot(slot)
-{
-    if
-    :: ring_count[slot] != 0 ->
-        d_step {
-            chain_pool = ring_pool[slot];
-            chain_first = ring_first[slot];
-            chain_last = ring_last[slot];
-            chain_count = ring_count[slot];
-            ring_pool[slot] = 0;
-            ring_first[slot] = 0;
-            ring_last[slot] = 0;
-            ring_count[slot] = 0;
-            KEEPS_ALIVE(chain_pool, chain_first);
-            chain_class = class_idx[chain_pool]
-        }
-        pool_push(chain_pool, chain_first, chain_last, chain_count);
-#ifdef BREAK_CLASS_LATE /* the pool may have gone with the push */
-        d_step {
-            assert(class_idx[chain_pool] == chain_class);
-            chain_class = class_idx[chain_pool]
-        }
-#endif
-        d_step { chain_first = 0; chain_last = 0; chain_count = 0; total = 0; word = 0 }
-        if
-        :: ok == CLAIMED -> adopt(chain_class, chain_pool)
-#ifndef BREAK_EMPTIED /* an empty pool stays in its shard */
-        :: ok == EMPTIED -> shard_reap(chain_class, chain_pool)
-#endif
-        :: else
-        fi;
-        d_step { chain_pool = 0; chain_class = 0; ok = 0; n = 0; word = 0 }
+    :: ok -> pool_release(pool)
     :: else
     fi
 }
 
-inline heap_flush()
+/* A claimed pool. */
+inline adopt(class, pool)
 {
-    flush_slot(0);
-#if RING_SLOTS > 1
-    flush_slot(1)
-#endif
+    if
+    :: LOOKS(pool, needed[pool] == 0) -> pool_release(pool)
+    :: LOOKS(pool, needed[pool] != 0 && !holds) -> shard_put(class, pool)
+    :: LOOKS(pool, needed[pool] != 0 && holds) ->
+        pool_set_owner(pool, me);
+        d_step {
+            if
+            :: carved[pool] - needed[pool] < THRESHOLD ->
+                begin_rest(class, pool, carved[pool] - needed[pool])
+            :: else -> link_partial(class, pool)
+            fi
+        }
+    fi
 }
 
-inline heap_pool_emptied(class, pool)
+/* Block b of a pool that was not this heap's. Its class is read before the push. Whether there is room
+ * for a pool that this heap filled is anybody's guess. */
+inline push_remote(pool, block)
 {
-    d_step { OWNS(pool); unlink(partial[class], pool) }
-    pool_release(pool)
+    d_step {
+        KEEPS_ALIVE(pool, block);
+        k = class_idx[pool];
+        holds = (owner[pool] == FILLED_BY(me))
+    }
+    if
+    :: holds -> holds = 0
+    :: true
+    fi;
+    pool_push(pool, block, (holds -> 1 : THRESHOLD));
+#ifdef BREAK_CLASS_LATE /* the pool may have gone with the push */
+    d_step {
+        assert(class_idx[pool] == k);
+        k = class_idx[pool]
+    }
+#endif
+    d_step { b = 0; total = 0; word = 0 }
+    if
+    :: ok == CLAIMED -> adopt(k, pool)
+#ifndef BREAK_EMPTIED /* an empty pool stays in its shard */
+    :: ok == EMPTIED -> shard_reap(k, pool)
+#endif
+    :: else
+    fi
 }
 
 /* Within a step. */
@@ -816,9 +907,44 @@ inline take_partial(class, pool)
 #endif
     fi;
     if
-    :: pool != 0 -> d_step { OWNS(pool); unlink(partial[class], pool) }
+    :: pool != 0 -> d_step { OWNS(pool); unlink_partial(class, pool) }
     :: else
     fi
+}
+
+/* A pool that rests takes in what others freed, and becomes partial, or is released. ok = 0: there is
+ * none. */
+inline wake_one(class, pool)
+{
+    ok = 0;
+    pool = resting[class];
+    do
+    :: pool != 0 ->
+        pool_take_remote(pool, n);
+        if
+        :: n == 0 -> d_step { OWNS(pool); REST_IS_RIGHT(pool, 0); pool = next[pool] }
+        :: else ->
+            d_step {
+                end_rest(class, pool, n);
+#ifndef BREAK_WAKE_COUNT
+                needed[pool] = needed[pool] - n;
+#endif
+                n = 0;
+                NEEDED_IS_RIGHT(pool);
+                if
+                :: needed[pool] != 0 -> link_partial(class, pool)
+                :: else
+                fi
+            }
+            if
+            :: needed[pool] == 0 -> pool_release(pool)
+            :: else
+            fi;
+            ok = 1;
+            break
+        fi
+    :: else -> break
+    od
 }
 
 /* list[class] remains 0: no memory. */
@@ -833,7 +959,12 @@ inline refill(class)
         :: else
         fi;
         current[class] = 0;
-        pool_detach(p, me);
+        if
+        :: pool_detach(p, me)
+#if FULL_REST
+        :: d_step { begin_rest(class, p, 0); ok = 1 }
+#endif
+        fi;
         if
         :: ok -> p = 0
         :: else -> current[class] = p
@@ -846,8 +977,17 @@ inline refill(class)
         take_partial(class, p);
         if
         :: p != 0
+        :: p == 0 && resting[class] != 0 ->
+            wake_one(class, p);
+            if
+            :: ok -> take_partial(class, p)
+            :: else -> p = 0
+            fi
+        :: else
+        fi;
+        if
+        :: p != 0
         :: else ->
-            heap_flush();
             shard_take(class, p);
             if
             :: p != 0 -> pool_set_owner(p, me)
@@ -915,8 +1055,49 @@ inline give_up(class, pool)
     fi
 }
 
+/* Uses p. */
+inline wake_all()
+{
+    c = 0;
+    do
+    :: c < CLASSES && resting[c] != 0 ->
+        d_step { p = resting[c]; end_rest(c, p, 0) }
+        give_up(c, p)
+#if FULL_REST /* more may be held than there is room for now that there are other threads */
+    :: c < CLASSES && resting[c] == 0 && partial[c] != 0 ->
+        d_step { p = partial[c]; OWNS(p); unlink_partial(c, p) }
+        give_up(c, p)
+#endif
+    :: c < CLASSES && resting[c] == 0 -> c++
+    :: d_step { c == CLASSES -> c = 0; p = 0; ok = 0 }
+       break
+    od
+}
+
+/* Other threads may have come at any time. */
+inline heap_wake()
+{
+#if FULL_REST
+    if
+    :: wake_all()
+    :: true
+    fi
+#else
+    skip
+#endif
+}
+
 inline collect_partial(class)
 {
+    do
+    :: resting[class] != 0 ->
+        wake_one(class, p);
+        if
+        :: ok
+        :: else -> break
+        fi
+    :: else -> break
+    od;
     p = partial[class];
     do
     :: p != 0 ->
@@ -933,7 +1114,7 @@ inline collect_partial(class)
 
 inline heap_collect()
 {
-    heap_flush();
+    heap_wake();
     k = 0;
     do
     :: k < CLASSES ->
@@ -954,8 +1135,8 @@ inline heap_collect()
 
 inline heap_abandon()
 {
-#ifndef BREAK_EXIT_RING /* it goes with the thread */
-    heap_flush();
+#ifndef BREAK_EXIT_REST /* what rests goes with the thread */
+    wake_all();
 #endif
     k = 0;
     do
@@ -969,7 +1150,7 @@ inline heap_abandon()
             d_step {
                 p = partial[k];
                 OWNS(p);
-                unlink(partial[k], p)
+                unlink_partial(k, p)
             }
         :: else -> break
         od;
@@ -997,6 +1178,7 @@ inline lengthen(class)
 /* A list that was refilled often may be lengthened. */
 inline heap_refill(class)
 {
+    heap_wake();
     refill(class);
     if
     :: list[class] != 0 && carved[current[class]] < CAPACITY -> lengthen(class)
@@ -1029,7 +1211,7 @@ inline malloc(class)
     fi
 }
 
-/* Pool p, block b, which the program has given into this thread's hands; class in k. */
+/* Pool p, block b, which the program has given into this thread's hands: see GIVE. */
 inline free()
 {
     if
@@ -1044,7 +1226,10 @@ inline free()
             if
             :: current[k] != p ->
                 needed[p] = needed[p] - 1;
-                NEEDED_IS_RIGHT(p);
+                if
+                :: rests[p] -> REST_IS_RIGHT(p, 0)
+                :: else -> NEEDED_IS_RIGHT(p)
+                fi;
                 ok = (needed[p] == 0)
             :: else -> assert(needed[p] == NEEDED_CURRENT)
             fi
@@ -1053,28 +1238,12 @@ inline free()
         :: ok -> heap_pool_emptied(k, p)
         :: else
         fi
-    :: else ->
-#if PLACES > 1 && RING_SLOTS == 1
+    :: !ok && filled -> push_remote(p, b) /* it was so when it looked: others may claim the pool */
+    :: !ok && !filled ->
+        pool_push_quick(p, b);
         if
-        :: ring_pool[0] != p -> flush_slot(0)
-        :: else
-        fi;
-#endif
-        d_step {
-            KEEPS_ALIVE(p, b);
-            k = (p - 1) % RING_SLOTS;
-            assert(ring_pool[k] == 0 || ring_pool[k] == p);
-            if
-            :: ring_count[k] == 0 -> ring_pool[k] = p; ring_last[k] = b
-            :: else
-            fi;
-            link[BLOCK(p, b)] = ring_first[k];
-            ring_first[k] = b;
-            ring_count[k] = ring_count[k] + 1
-        }
-        if
-        :: ring_count[k] >= THRESHOLD -> flush_slot(k)
-        :: else
+        :: ok
+        :: else -> push_remote(p, b)
         fi
     fi
 }
@@ -1083,10 +1252,11 @@ inline free()
 
 #define GIVE(idx)                                                                        \
     where[idx] == IN_USE ->                                                              \
-        where[idx] = IN_RING;                                                            \
+        where[idx] = IN_HAND;                                                            \
         p = (idx) / CAPACITY + 1;                                                        \
         b = (idx) % CAPACITY + 1;                                                        \
-        ok = (owner[p] == me)
+        ok = (owner[p] == me);                                                           \
+        filled = (owner[p] == FILLED_BY(me))
 
 inline nothing_in_hand()
 {
@@ -1097,6 +1267,8 @@ inline nothing_in_hand()
     c = 0;
     n = 0;
     ok = 0;
+    filled = 0;
+    holds = 0;
     word = 0;
     total = 0
 }
@@ -1106,12 +1278,11 @@ inline nothing_in_hand()
 active [THREADS] proctype thread()
 {
     /* struct heap */
-    byte list[CLASSES], current[CLASSES], partial[CLASSES];
-    byte ring_pool[RING_SLOTS], ring_first[RING_SLOTS], ring_last[RING_SLOTS],
-        ring_count[RING_SLOTS];
+    byte list[CLASSES], current[CLASSES], partial[CLASSES], resting[CLASSES];
     /* variables of the functions above */
-    byte p, q, b, k, c, n, ok, total;
-    byte chain_pool, chain_first, chain_last, chain_count, chain_class;
+    byte p, q, b, k, c, n, total;
+    bool filled, holds;
+    byte ok;
     short word;
 #if MALLOCS > 0
     byte mallocs = MALLOCS;
@@ -1152,9 +1323,6 @@ active [THREADS] proctype thread()
            fi
        }
        free();
-       d_step { nothing_in_hand() }
-    :: ring_count[0] != 0 -> /* it may hold too much at any time */
-       heap_flush();
        d_step { nothing_in_hand() }
 #if COLLECTS
     :: true ->
