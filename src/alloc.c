@@ -221,8 +221,17 @@ void arn__free_slow(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
     if (arn__pool_has_out(d, pointer) && !arn__heap_filled(arn__thread.heap, d) &&
-        arn__thread_is_settled() && arn__pool_push_quick(d, pointer))
-        return;
+        arn__thread_is_settled()) {
+        /* A handler that forks now must not have its child mend the heap: this push goes on there. */
+        bool inside = arn__thread.inside;
+        arn__thread.inside = true;
+        atomic_signal_fence(memory_order_seq_cst);
+        bool pushed = arn__pool_push_quick(d, pointer);
+        atomic_signal_fence(memory_order_seq_cst);
+        arn__thread.inside = inside;
+        if (pushed)
+            return;
+    }
     free_entering(pointer, function);
 }
 
@@ -230,7 +239,7 @@ void arn__free_emptied(struct descriptor *pool)
 {
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
-        return; /* a handler, as its thread went in or out: the pool is used again before it is released */
+        return; /* a handler, as its thread went in or out: the next collection finds the pool */
     arn__heap_pool_emptied(heap, pool);
     arn__thread_leave(heap);
 }

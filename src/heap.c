@@ -69,6 +69,8 @@ static void keep_or_release(struct heap *heap, struct descriptor *pool)
         release(pool);
         return;
     }
+    pool->needed =
+        NEEDED_CURRENT; /* not 0: who is late to notice that it emptied leaves it alone */
     pool->next = heap->empty[pool->class_idx];
     heap->empty[pool->class_idx] = pool;
     heap->empty_slices += shape_of(pool)->slices;
@@ -81,6 +83,7 @@ static struct descriptor *take_empty(struct heap *heap, unsigned class_idx)
         return NULL;
     heap->empty[class_idx] = pool->next;
     pool->next = NULL;
+    pool->needed = 0;
     heap->empty_slices -= shape_of(pool)->slices;
     return pool;
 }
@@ -148,7 +151,8 @@ static void end_rest(struct heap *heap, struct descriptor *pool)
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
     /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
-    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) != heap)
+    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) != heap ||
+        atomic_load_explicit(&pool->head, memory_order_relaxed) != pool)
         return;
     if (heap->current[pool->class_idx] == pool) {
         pool->needed = NEEDED_CURRENT;
@@ -173,9 +177,7 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
  * next ones take the fast path: if the heap holds not too much already, for it may fall asleep. */
 static bool may_hold(const struct heap *heap, const struct descriptor *pool)
 {
-    return arn__heap_filled(heap, pool) &&
-           (heap->held_slices < HELD_MOST_SLICES ||
-            !atomic_load_explicit(&arn__heaps_many, memory_order_relaxed));
+    return arn__heap_filled(heap, pool) && heap->held_slices < HELD_MOST_SLICES;
 }
 
 /* A claimed pool, its free blocks in `local`. */
@@ -270,7 +272,8 @@ static bool wake_one(struct heap *heap, unsigned class_idx, unsigned most)
     struct descriptor *pool = heap->resting[class_idx];
     for (unsigned i = 0; pool != NULL && i < most; pool = pool->next, i++) {
         unsigned taken = arn__pool_take_remote(pool);
-        if (taken == 0)
+        bool ended = pool->needed - 1 >= shape_of(pool)->threshold; /* see arn__free_emptied */
+        if (taken == 0 && !ended)
             continue;
         end_rest(heap, pool);
         pool->needed -= taken;

@@ -15,8 +15,8 @@
 #include "size_class.h"
 
 enum {
-    /* In pools with free blocks that are not current, once there is more than one thread: 4 MiB. What
-     * is more is shared, so that a thread that sleeps keeps little to itself. */
+    /* In pools with free blocks that are not current, unless this is the only thread: 4 MiB. What is
+     * more is shared, so that a thread that sleeps keeps little to itself. */
     HELD_MOST_SLICES = 256,
     /* In empty pools, ready to be taken whole: 1 MiB. */
     EMPTY_MOST_SLICES = 64,

@@ -401,6 +401,40 @@ TEST(heap, a_thread_among_others_holds_little)
     IN_OWN_PROCESS(hold_little());
 }
 
+static void *wait_to_go(void *there)
+{
+    sem_wait(&((struct elsewhere *)there)->may_go);
+    return NULL;
+}
+
+/* The others need no heaps of their own: they may only free. */
+static void hold_little_with_one_heap(void)
+{
+    unsigned c = arn__class_of(1000), capacity = arn__size_classes[c].capacity;
+    struct elsewhere there;
+    sem_init(&there.may_go, 0, 0);
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, NULL, wait_to_go, &there), 0);
+    fill_many((void *)(size_t)1000);
+    ASSERT_FALSE(atomic_load(&arn__heaps_many));
+    for (unsigned i = 0; i < MANY; i += capacity) {
+        arn_free(many[i]);
+        many[i] = NULL;
+    }
+    EXPECT_LE(heap()->held_slices, HELD_MOST_SLICES);
+    run_thread(free_many, (void *)(size_t)MANY);
+    EXPECT_LE(pools_of(c), HELD_MOST_SLICES + EMPTY_MOST_SLICES + 2);
+    sem_post(&there.may_go);
+    pthread_join(thread, NULL);
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, the_one_that_allocates_among_others_holds_little)
+{
+    IN_OWN_PROCESS(hold_little_with_one_heap());
+}
+
 /* A pool that rests is found by its thread when others have freed into it, and not before. */
 static void woken_by_others(void)
 {

@@ -1,0 +1,293 @@
+/* steps.c - a signal handler that comes after every single instruction of what free calls.
+ *
+ * The trap flag stops the thread after each instruction; after the k-th, the handler frees and
+ * allocates, or forks. Each k has a process of its own. The instructions of free itself do not count:
+ * they are the fast path, which is not promised to bear a handler that uses the same lists.
+ */
+#include "blocks.h"
+#include "self.h"
+
+#if defined(__x86_64__)
+
+#include <dlfcn.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+
+enum { TRAP_FLAG = 0x100, STEPS_MOST = 4000, NO_MORE = 9, FREE_BYTES = 256 };
+
+/* ---- stepping ---- */
+
+static volatile int step, stop_at; /* 0: the handler has acted */
+static void (*act)(void);
+static uintptr_t free_address;
+
+static void trapped(int signal_number, siginfo_t *info, void *context)
+{
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    bool is_fast_path = (uintptr_t)registers[REG_RIP] - free_address < FREE_BYTES;
+    (void)signal_number;
+    (void)info;
+    if (stop_at != 0 && !is_fast_path && ++step == stop_at) {
+        stop_at = 0;
+        act();
+    }
+    if (stop_at == 0)
+        registers[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+}
+
+static inline void stepping(bool on)
+{
+    if (on)
+        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
+    else
+        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
+}
+
+static void free_in_steps(void *block, int k)
+{
+    stop_at = k;
+    stepping(true);
+    free(block);
+    stepping(false);
+    if (stop_at != 0)
+        _exit(NO_MORE);
+}
+
+/* Runs the scenario for every k, until the handler is not reached any more. */
+static void run_steps(void (*scenario)(int k), const char *what)
+{
+    int k = 1;
+    for (;; k++) {
+        CHECK(k < STEPS_MOST);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            alarm(20);
+            scenario(k);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MORE)
+            break;
+        if (status != 0)
+            dprintf(2, "%s: after instruction %d: status %x\n", what, k, (unsigned)status);
+        CHECK(status == 0);
+    }
+    CHECK(k > 10);
+}
+
+/* ---- what is checked ---- */
+
+enum { BLOCKS = 600, MORE = 3000 };
+static void *blocks[BLOCKS];
+static size_t block_bytes = 64;
+
+static int compare_addresses(const void *a, const void *b)
+{
+    uintptr_t left = *(const uintptr_t *)a, right = *(const uintptr_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* No block that is handed out from now on is in use, or is handed out twice. */
+static void check_blocks(size_t count)
+{
+    static void *all[MORE + BLOCKS];
+    size_t known = 0;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        if (blocks[i] != NULL)
+            all[known++] = blocks[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        CHECK((all[known + i] = malloc(block_bytes)) != NULL);
+        memset(all[known + i], 1, 64 < block_bytes ? 64 : block_bytes);
+    }
+    qsort(all, known + count, sizeof *all, compare_addresses);
+    for (size_t i = 1; i < known + count; i++)
+        CHECK(all[i] != all[i - 1]);
+}
+
+static void free_all(size_t from, size_t end)
+{
+    for (size_t i = from; i < end; i++) {
+        free(blocks[i]);
+        blocks[i] = NULL;
+    }
+}
+
+static void fill(void)
+{
+    for (size_t i = 0; i < BLOCKS; i++)
+        CHECK((blocks[i] = malloc(block_bytes)) != NULL);
+}
+
+static void *take(size_t idx)
+{
+    void *block = blocks[idx];
+    blocks[idx] = NULL;
+    return block;
+}
+
+/* ---- other threads ---- */
+
+static atomic_bool ready;
+
+static void *be_there(void *fills)
+{
+    if (fills != NULL)
+        fill();
+    else
+        free(malloc(10));
+    atomic_store(&ready, true);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+static void start_another(bool fills)
+{
+    pthread_t thread;
+    free(malloc(10));
+    CHECK(pthread_create(&thread, NULL, be_there, fills ? &ready : NULL) == 0);
+    while (!atomic_load(&ready))
+        usleep(100);
+}
+
+/* ---- scenarios ---- */
+
+static void take_and_free(void)
+{
+    void *burst[40];
+    for (size_t i = 0; i < 40; i++)
+        burst[i] = malloc(block_bytes);
+    for (size_t i = 0; i < 40; i++)
+        free(burst[i]);
+}
+
+/* The free empties a pool, which the handler uses up and empties, too. */
+static void empties(int k)
+{
+    enum { IN_POOL = 8 };
+    block_bytes = 32768;
+    for (size_t i = 0; i < IN_POOL; i++)
+        CHECK((blocks[i] = malloc(block_bytes)) != NULL);
+    void *next = malloc(block_bytes);
+    free_all(0, IN_POOL - 1);
+    act = take_and_free;
+    free_in_steps(take(IN_POOL - 1), k);
+    check_blocks(300);
+    free(next);
+}
+
+static void empties_among_others(int k)
+{
+    start_another(false);
+    empties(k);
+}
+
+static void free_and_take_many(void)
+{
+    static void *many[BLOCKS];
+    free_all(1, 256);
+    for (size_t i = 0; i < BLOCKS; i++)
+        many[i] = malloc(block_bytes);
+    for (size_t i = 0; i < BLOCKS; i++)
+        free(many[i]);
+}
+
+/* The free of another thread's block; the handler frees all others of that pool. */
+static void pushes(int k)
+{
+    start_another(true);
+    act = free_and_take_many;
+    free_in_steps(take(0), k);
+    check_blocks(MORE);
+}
+
+/* The free that claims a full pool back. */
+static void claims(int k)
+{
+    start_another(false);
+    fill();
+    act = free_and_take_many;
+    free_in_steps(take(0), k);
+    check_blocks(MORE);
+}
+
+static void fork_and_free(void)
+{
+    pid_t child = fork();
+    if (child > 0) {
+        int status;
+        waitpid(child, &status, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 100);
+    }
+    alarm(20);
+    free(take(1));
+}
+
+/* The free of another thread's block; the handler forks, and it is the child that goes on. */
+static void pushes_in_a_child(int k)
+{
+    start_another(true);
+    act = fork_and_free;
+    free_in_steps(take(0), k);
+    free_all(2, 256);
+    check_blocks(MORE);
+}
+
+enum { THRESHOLD = 16, IN_POOL = 256 };
+
+static void free_one(void)
+{
+    free(take(THRESHOLD - 1));
+}
+
+/* A slow path; the handler's free is the one that ends a full pool's rest. */
+static void ends_a_rest(int k)
+{
+    malloc_trim(0);
+    size_t free_before = mallinfo2().fordblks;
+    for (size_t i = 0; i < IN_POOL; i++)
+        CHECK((blocks[i] = malloc(block_bytes)) != NULL);
+    void *next = malloc(block_bytes), *large = malloc(40000);
+    free_all(0, THRESHOLD - 1);
+    act = free_one;
+    free_in_steps(large, k);
+    free_all(THRESHOLD, IN_POOL);
+    free(next);
+    malloc_trim(0);
+    CHECK(mallinfo2().fordblks < free_before + 12000); /* a pool has 16384 */
+}
+
+int main(void)
+{
+    struct sigaction action = {.sa_sigaction = trapped, .sa_flags = SA_SIGINFO};
+    if (emulated())
+        SKIP("the emulator does not step");
+    CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
+    void *address =
+        program_is_static() ? NULL : dlsym(RTLD_DEFAULT, "free"); /* not a stub for it */
+    free_address = (uintptr_t)(address != NULL ? address : (void *)free);
+    run_steps(empties, "empties a pool");
+    run_steps(empties_among_others, "empties a pool among other threads");
+    run_steps(pushes, "frees another's block");
+    run_steps(claims, "claims a pool");
+    run_steps(pushes_in_a_child, "frees another's block in a child");
+    run_steps(ends_a_rest, "a slow path amid a rest");
+    return 0;
+}
+
+#else
+
+int main(void)
+{
+    SKIP("no trap flag is known for this machine");
+}
+
+#endif
