@@ -69,8 +69,8 @@ static void keep_or_release(struct heap *heap, struct descriptor *pool)
         release(pool);
         return;
     }
-    pool->needed =
-        NEEDED_CURRENT; /* not 0: who is late to notice that it emptied leaves it alone */
+    /* Not 0: who is late to notice that it emptied leaves it alone. */
+    pool->needed = NEEDED_CURRENT;
     pool->next = heap->empty[pool->class_idx];
     heap->empty[pool->class_idx] = pool;
     heap->empty_slices += shape_of(pool)->slices;
@@ -173,13 +173,6 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 
 /* ---- frees into pools that are not this heap's ---- */
 
-/* A full pool that this heap filled becomes its own again with the first free of its own, so that the
- * next ones take the fast path: if the heap holds not too much already, for it may fall asleep. */
-static bool may_hold(const struct heap *heap, const struct descriptor *pool)
-{
-    return arn__heap_filled(heap, pool) && heap->held_slices < HELD_MOST_SLICES;
-}
-
 /* A claimed pool, its free blocks in `local`. */
 static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
 {
@@ -200,7 +193,7 @@ static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
 static void push_remote(struct heap *heap, struct descriptor *pool, struct block *block)
 {
     unsigned class_idx = pool->class_idx; /* before the push: the pool may go with it */
-    bool holds = may_hold(heap, pool);
+    bool holds = arn__heap_may_hold(heap, pool);
     switch (arn__pool_push(pool, block, holds ? 1 : shape_of(pool)->threshold)) {
     case PUSH_CLAIMED:
         adopt(heap, pool, holds);

@@ -94,10 +94,11 @@ static inline bool arn__heap_push_own(struct descriptor *pool, struct block *blo
     return --pool->needed == 0;
 }
 
-/* The pool was full when it was last this heap's, and detached. */
-static inline bool arn__heap_filled(const struct heap *heap, const struct descriptor *d)
+/* A full pool that this heap filled becomes its own again with the first free of its own, so that the
+ * next ones take the fast path: if the heap holds not too much already, for its thread may fall asleep. */
+static inline bool arn__heap_may_hold(const struct heap *heap, const struct descriptor *d)
 {
-    return atomic_load_explicit(&d->owner, memory_order_relaxed) == arn__pool_filled_by(heap);
+    return ARN__PEEK(d->owner) == arn__pool_filled_by(heap) && heap->held_slices < HELD_MOST_SLICES;
 }
 
 /* The countdown of a pool of this heap has ended: it is kept empty or released, unless it is a current

@@ -1239,7 +1239,7 @@ inline free()
         :: else
         fi
     :: !ok && filled -> push_remote(p, b) /* it was so when it looked: others may claim the pool */
-    :: !ok && !filled ->
+    :: !ok -> /* or there is no room for the pool */
         pool_push_quick(p, b);
         if
         :: ok
