@@ -272,7 +272,7 @@ int main(void)
         SKIP("the emulator does not step");
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
     void *address =
-        program_is_static() ? NULL : dlsym(RTLD_DEFAULT, "free"); /* not a stub for it */
+        program_is_static() ? NULL : dlsym(RTLD_DEFAULT, "free"); /* not its PLT entry */
     free_address = (uintptr_t)(address != NULL ? address : (void *)free);
     run_steps(empties, "empties a pool");
     run_steps(empties_among_others, "empties a pool among other threads");
