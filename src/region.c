@@ -61,6 +61,13 @@ static void enter(struct region *region, char *base, size_t bytes, size_t opened
     arn__region_totals.opened_bytes += opened * ARENA_BYTES;
 }
 
+/* Slack that stays mapped costs address space, no more. */
+static void give_back(char *start, char *end)
+{
+    if (start != end)
+        arn__os_unmap(start, (size_t)(end - start));
+}
+
 bool arn__region_start(void **control)
 {
     /* The table, the control page, and slack so that the last 2 MiB-aligned group fits behind
@@ -83,6 +90,11 @@ bool arn__region_start(void **control)
         return false;
     }
     *control = start + tables;
+    if (arn__os_address_space_limited()) {
+        char *used_end = start + tables + page_bytes, *group_end = (char *)group + GROUP_BYTES;
+        give_back(used_end, (char *)group);
+        give_back(group_end, start + bytes);
+    }
     enter((struct region *)first_region, (char *)group, GROUP_BYTES, GROUP_ARENAS);
     return true;
 }

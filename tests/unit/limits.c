@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "os.h"
 #include "pattern.h"
+#include "region.h"
 #include "sanitized.h"
 #include "shim.h"
 
@@ -102,6 +103,24 @@ TEST_EACH(limits, of_data_are_met_with_ENOMEM, size_t, bytes, sizes)
     SKIP_IF_SANITIZED();
     SKIP_IF_EMULATED();
     IN_OWN_PROCESS(use_up(RLIMIT_DATA, bytes, (size_t)30 * MIB));
+}
+
+/* The start maps slack to align its group in: two tables and it would be a fifth of 64 MiB. */
+static void start_within_limit(void)
+{
+    ASSERT_EQ((void *)arn__regions, NULL);
+    size_t before = mapped_bytes();
+    struct rlimit limit = {before + (size_t)64 * MIB, before + (size_t)64 * MIB};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    arn_free(arn_malloc(1));
+    EXPECT_LT(mapped_bytes() - before, sizeof(struct gib) + GROUP_BYTES + 128 * 1024);
+}
+
+TEST(limits, of_address_space_are_not_spent_on_slack)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(start_within_limit());
 }
 
 /* What was taken in one size is there for another. */
