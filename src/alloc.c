@@ -23,18 +23,24 @@ static void reclaim(struct heap *heap)
     arn__arena_release_regions();
 }
 
+/* NULL when the list is empty. */
+static void *pop_zeroed(struct heap *heap, unsigned class_idx, size_t bytes)
+{
+    struct block *first = heap->lists[class_idx].free.first;
+    bool fresh = first != NULL && first->mark == arn__fresh_mark(first);
+    struct block *block = arn__heap_pop(heap, class_idx);
+    return block == NULL ? NULL : memset(block, 0, fresh ? sizeof *block : bytes);
+}
+
 static void *alloc_pooled(struct heap *heap, unsigned class_idx, bool zeroed)
 {
-    void *block = arn__heap_refill(heap, class_idx);
-    if (block == NULL) {
+    if (!arn__heap_refill(heap, class_idx)) {
         reclaim(heap);
-        block = arn__heap_refill(heap, class_idx);
+        if (!arn__heap_refill(heap, class_idx))
+            return NULL;
     }
-    if (block != NULL && zeroed)
-        memset(block, 0,
-               heap->fresh[class_idx] ? sizeof(struct block)
-                                      : arn__size_classes[class_idx].block_bytes);
-    return block;
+    return zeroed ? pop_zeroed(heap, class_idx, arn__size_classes[class_idx].block_bytes)
+                  : arn__heap_pop(heap, class_idx);
 }
 
 static void *alloc_large(struct heap *heap, size_t bytes, size_t alignment, bool zeroed)
@@ -69,16 +75,13 @@ static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool
 
 void *arn__malloc_slow(size_t last)
 {
-    size_t bytes = last + 1;
-    return alloc_slow(bytes, 1, arn__class_of(bytes), false);
+    return alloc_slow(last + 1, 1, arn__class_of(last + 1), false);
 }
 
-void *arn__malloc_refill(size_t class_idx, struct heap *heap)
+void *arn__malloc_refill(size_t quanta)
 {
-    struct block *block = arn__heap_refill_quick(heap, class_idx);
-    if (__builtin_expect(block != NULL, true))
-        return block;
-    return alloc_slow(arn__size_classes[class_idx].block_bytes, 1, (unsigned)class_idx, false);
+    size_t bytes = (quanta + 1) << QUANTUM_SHIFT;
+    return alloc_slow(bytes, 1, arn__class_of(bytes), false);
 }
 
 void *arn__calloc(size_t count, size_t bytes)
@@ -94,10 +97,8 @@ void *arn__calloc(size_t count, size_t bytes)
      * the last occasion before that runs, and this one perhaps sleeps. */
     if (__builtin_expect(heap->rests_alone, false) && !__libc_single_threaded)
         return alloc_slow(total, 1, class_idx, true);
-    struct block *block = class_idx == NO_CLASS ? NULL : arn__heap_pop(heap, class_idx);
-    if (block == NULL)
-        return alloc_slow(total, 1, class_idx, true);
-    return memset(block, 0, heap->fresh[class_idx] ? sizeof *block : total);
+    void *block = class_idx == NO_CLASS ? NULL : pop_zeroed(heap, class_idx, total);
+    return block != NULL ? block : alloc_slow(total, 1, class_idx, true);
 }
 
 void *arn__aligned(size_t alignment, size_t bytes)
@@ -137,7 +138,7 @@ static const char *why_not(const void *pointer)
         unsigned slice = (unsigned)((uintptr_t)pointer >> SLICE_SHIFT) & (ARENA_SLICES - 1);
         for (unsigned back = 1; back <= slice; back++) {
             if (arn__kind(d - back) == KIND_RUN)
-                return (d - back)->needed > back ? inside_large : released;
+                return (d - back)->units > back ? inside_large : released;
         }
         return released;
     }
@@ -160,7 +161,7 @@ static const char *misuse_of(const void *pointer, const char *twice)
                                                   : not_start;
     if (!arn__pool_starts_block(d, pointer))
         return not_start;
-    return ((const struct block *)pointer)->mark == arn__mark(pointer) ? twice : NULL;
+    return arn__is_marked(pointer) ? twice : NULL;
 }
 
 /* ---- freeing ---- */
@@ -235,12 +236,12 @@ void arn__free_slow(void *pointer, const char *function)
     free_entering(pointer, function);
 }
 
-void arn__free_emptied(struct descriptor *pool)
+void arn__free_emptied(const void *block)
 {
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
         return; /* a handler, as its thread went in or out: the next collection finds the pool */
-    arn__heap_pool_emptied(heap, pool);
+    arn__heap_pool_emptied(heap, arn__head(arn__descriptor(block)));
     arn__thread_leave(heap);
 }
 

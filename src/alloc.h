@@ -16,15 +16,15 @@
 /* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */
 void *arn__malloc_slow(size_t last);
 
-/* A class whose list is empty. NULL with ENOMEM. */
-void *arn__malloc_refill(size_t class_idx, struct heap *heap);
+/* A size whose list is empty: less 1, in quanta. NULL with ENOMEM. */
+void *arn__malloc_refill(size_t quanta);
 
 /* Everything that is not the free of a valid block into a pool of one's own. `function` is named
  * when it turns out to be misuse. */
 void arn__free_slow(void *block, const char *function);
 
-/* The pool has no block out any more. */
-void arn__free_emptied(struct descriptor *pool);
+/* The countdown of the pool that this block was in has ended. */
+void arn__free_emptied(const void *block);
 
 void *arn__calloc(size_t count, size_t bytes);
 void *arn__realloc(void *block, size_t bytes, const char *function);
@@ -37,37 +37,51 @@ size_t arn__usable(void *block, const char *function);
 /* malloc_trim: collects this thread's heap, purges down to keep_bytes; true if any went back. */
 bool arn__trim(size_t keep_bytes);
 
-static inline void *arn__malloc_class(struct heap *heap, size_t class_idx)
-{
-    struct block *block = arn__heap_pop(heap, class_idx);
-    return __builtin_expect(block != NULL, true) ? block : arn__malloc_refill(class_idx, heap);
-}
+/* The compiler adds up an address that is used twice, which x86 does for nothing in each use: hides
+ * that it is the same. */
+#define ARN__HIDE(index) __asm__("" : "+r"(index))
 
 static inline void *arn__malloc(size_t bytes)
 {
     struct heap *heap = arn__thread.heap;
     size_t last = bytes - 1; /* 0 bytes: a very large number */
-    if (__builtin_expect(last < SMALL_BYTES, true))
-        return arn__malloc_class(heap, last >> SMALL_SHIFT);
-    if (__builtin_expect(last < POOLED_BYTES, true))
-        return arn__malloc_class(heap, heap->medium_classes[last >> MEDIUM_SHIFT]);
-    return arn__malloc_slow(last);
+    if (__builtin_expect(last >= POOLED_BYTES, false))
+        return arn__malloc_slow(last);
+    size_t quanta = last >> QUANTUM_SHIFT;
+    size_t index = heap->list_index[quanta];
+    struct block *block = arn__heap_list_at(heap, index)->first;
+    if (__builtin_expect(block == NULL, false))
+        return arn__malloc_refill(quanta);
+    ARN__HIDE(index);
+    ARN__HIDE(block); /* or gcc has it in a register that is not the result's */
+    arn__heap_list_at(heap, index)->first = block->next;
+    block->mark = 0;
+    return block;
+}
+
+/* Whether this is a block that is out, of a pool of this thread's. Only what has an owner, and this
+ * thread as such, is read at all. */
+static inline bool arn__is_own(uintptr_t *index, const struct block *block)
+{
+    if (__builtin_expect(ARN__PEEK(arn__descriptor_at(*index)->owner) != arn__thread.heap, false))
+        return false;
+    ARN__HIDE(*index);
+    uintptr_t to_last = (uintptr_t)arn__pool_last(arn__descriptor_at(*index)) - (uintptr_t)block;
+    ARN__HIDE(*index);
+    return arn__is_multiple(to_last, arn__descriptor_at(*index)->inverse) &&
+           !arn__looks_marked(block);
 }
 
 static inline void arn__free(void *pointer, const char *function)
 {
-    struct descriptor *d = arn__descriptor(pointer);
-    struct block *block = pointer;
-    /* The order matters: only what has an owner, and this thread as such, is read at all. */
-    if (__builtin_expect(ARN__PEEK(d->owner) == arn__thread.heap &&
-                             arn__pool_starts_block(d, block) && block->mark != arn__mark(block),
-                         true)) {
-        struct descriptor *pool = ARN__PEEK(d->head);
-        if (__builtin_expect(arn__heap_push_own(pool, block), false))
-            arn__free_emptied(pool);
+    uintptr_t index = arn__descriptor_index(pointer);
+    if (__builtin_expect(!arn__is_own(&index, pointer), false)) {
+        arn__free_slow(pointer, function);
         return;
     }
-    arn__free_slow(pointer, function);
+    ARN__HIDE(index);
+    if (__builtin_expect(arn__heap_push_own(arn__descriptor_at(index), pointer), false))
+        arn__free_emptied(pointer);
 }
 
 #endif

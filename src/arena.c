@@ -471,8 +471,8 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     char *base = region->base + idx * ARENA_BYTES;
     struct arena *arena = arn__arena(base);
     struct descriptor *d = arn__descriptor(base);
-    if (arn__kind(d) == KIND_SPAN && d->needed > 0) {
-        size_t arenas = d->needed;
+    if (arn__kind(d) == KIND_SPAN && d->units > 0) {
+        size_t arenas = d->units;
         for (size_t i = 0; i < arenas; i++) {
             arena = arn__arena(base + i * ARENA_BYTES);
             memset(arena, 0, sizeof *arena);
@@ -487,13 +487,12 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     unsigned held = 0;
     for (unsigned i = 0; i < ARENA_SLICES;) {
         unsigned slices = 1;
-        if (arn__kind(d + i) == KIND_POOL && atomic_load(&d[i].head) == d + i) {
-            while (i + slices < ARENA_SLICES && atomic_load(&d[i + slices].head) == d + i)
-                slices++;
+        if (arn__kind(d + i) == KIND_POOL && arn__is_head(d + i)) {
+            slices = arn__size_classes[d[i].class_idx].slices;
             held |= mask_of(i, slices);
             add(&arn__arena_totals.pool_bytes, (size_t)slices * SLICE_BYTES);
         } else if (arn__kind(d + i) == KIND_RUN) {
-            slices = d[i].needed;
+            slices = d[i].units;
             held |= mask_of(i, slices);
         } else {
             memset((void *)(d + i), 0, sizeof *d);

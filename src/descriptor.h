@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "os.h"
+#include "size_class.h"
 
 enum {
     SLICE_SHIFT = 14,
@@ -33,6 +34,7 @@ enum {
 };
 
 struct heap;
+struct block;
 
 /* What a slice is for. */
 enum kind {
@@ -43,6 +45,13 @@ enum kind {
     KIND_MAP,  /* one large block in a mapping of its own */
 };
 
+/* Free blocks, linked through their first word, and how many more frees into the list until something is
+ * to be done. 12 bytes: a descriptor has room for no more. */
+struct free_list {
+    struct block *first;
+    uint32_t needed;
+} __attribute__((packed, aligned(4)));
+
 /* Flags of a pool, and of a large block. */
 enum {
     POOL_FRESH = 16,     /* memory past `last` has never been written: it reads as zero */
@@ -51,8 +60,8 @@ enum {
     POOL_RESTING = 128,  /* full, and kept by its owner: see heap.c */
 };
 
-/* One slice. A pool of several slices repeats owner, last, inverse, head and kind in each of them
- * (a free looks no further), and keeps the rest in the first, its head. A large block has only its
+/* One slice. A pool of several slices repeats owner, last, inverse, frees_to, class and kind in each of
+ * them (a free looks no further), and keeps the rest in the first, its head. A large block has only its
  * first slice filled in. 64 bytes: one cache line. */
 struct descriptor {
     /* The heap whose thread alone touches the fields below. NULL: a shared pool, or no pool. A heap's
@@ -62,16 +71,18 @@ struct descriptor {
     /* The last block carved so far (a block's size below the pool: none yet).
      * [owner] writes, [any] reads. */
     _Atomic(char *) last;
-    uint64_t inverse;                  /* of the block size; constant in a pool's life */
-    _Atomic(struct descriptor *) head; /* NULL unless the slice belongs to a pool */
+    uint64_t inverse; /* of the block size; constant in a pool's life */
+    /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
+    struct free_list *frees_to;
     /* I1: what `local` lists, the remote word lists, a heap's list holds, and the program holds, add up
      *     to the carved blocks. */
     union {
-        void *local;        /* [owner] free blocks, linked through their first word */
-        size_t block_bytes; /* of a large block: its usable size */
+        struct free_list local; /* [owner] see pool.h */
+        struct {
+            size_t block_bytes; /* of a large block: its usable size */
+            uint32_t units;     /* a span's arenas, a run's slices */
+        } __attribute__((packed, aligned(4)));
     };
-    uint32_t needed; /* [owner] frees until something is to be done: see pool.h.
-                               * A span: its arenas. A run: its slices. */
     uint16_t carved; /* [owner] blocks up to `last` */
     uint8_t class_idx;
     _Atomic uint8_t kind_flags; /* enum kind in the low 4 bits, POOL_… flags above */
@@ -142,13 +153,22 @@ static inline uintptr_t arn__distance(const void *pointer)
     return ARN__PEEK(arn__directory.root[((uintptr_t)pointer >> GIB_SHIFT) % ROOT_ENTRIES]);
 }
 
+static inline uintptr_t arn__descriptor_index(const void *pointer)
+{
+    uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((GIB_SLICES - 1) << 6);
+    return arn__distance(pointer) + offset;
+}
+
+static inline struct descriptor *arn__descriptor_at(uintptr_t index)
+{
+    return (struct descriptor *)((char *)arn__directory.nowhere + index);
+}
+
 /* Never NULL; of slices that are not ours, zeros. Bits of the pointer above the address space are
  * ignored: compare with `last`. */
 static inline struct descriptor *arn__descriptor(const void *pointer)
 {
-    uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((GIB_SLICES - 1) << 6);
-    return (struct descriptor *)((char *)arn__directory.nowhere +
-                                 (arn__distance(pointer) + offset));
+    return arn__descriptor_at(arn__descriptor_index(pointer));
 }
 
 /* The table that holds this address; it must have one. */
@@ -175,6 +195,19 @@ static inline _Atomic uint64_t *arn__remote(const void *pointer)
 static inline enum kind arn__kind(const struct descriptor *d)
 {
     return (enum kind)(atomic_load_explicit(&d->kind_flags, memory_order_relaxed) & 15);
+}
+
+/* A pool's first slice, from any of them: a pool of n slices begins at a multiple of n, and tables at a
+ * multiple of a page. */
+static inline struct descriptor *arn__head(const struct descriptor *d)
+{
+    uintptr_t bytes = arn__size_classes[d->class_idx].slices * sizeof *d;
+    return (struct descriptor *)((uintptr_t)d & ~(bytes - 1));
+}
+
+static inline bool arn__is_head(const struct descriptor *d)
+{
+    return arn__head(d) == d;
 }
 
 /* acquire: pairs with the release that clears POOL_RECOVER. */

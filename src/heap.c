@@ -17,6 +17,15 @@ static const struct size_class *shape_of(const struct descriptor *pool)
     return &arn__size_classes[pool->class_idx];
 }
 
+void arn__heap_init(struct heap *heap)
+{
+    const size_t units = sizeof heap->lists[0] / 8;
+    for (unsigned c = 0, i = 0; c < CLASSES; c++) {
+        for (; i < arn__size_classes[c].block_bytes >> QUANTUM_SHIFT; i++)
+            heap->list_index[i] = (uint8_t)(c * units);
+    }
+}
+
 /* ---- lists of a heap's pools ---- */
 
 static void link_pool(struct descriptor **first, struct descriptor *pool)
@@ -53,7 +62,7 @@ static void unlink_partial(struct heap *heap, struct descriptor *pool)
 
 static void release(struct descriptor *pool)
 {
-    ARN__ASSERT(pool->needed == 0, "a pool is released when no block is out");
+    ARN__ASSERT(pool->local.needed == 0, "a pool is released when no block is out");
     arn__pool_release(pool);
     arn__purge_settle();
 }
@@ -70,7 +79,7 @@ static void keep_or_release(struct heap *heap, struct descriptor *pool)
         return;
     }
     /* Not 0: who is late to notice that it emptied leaves it alone. */
-    pool->needed = NEEDED_CURRENT;
+    pool->local.needed = NEEDED_CURRENT;
     pool->next = heap->empty[pool->class_idx];
     heap->empty[pool->class_idx] = pool;
     heap->empty_slices += shape_of(pool)->slices;
@@ -83,7 +92,7 @@ static struct descriptor *take_empty(struct heap *heap, unsigned class_idx)
         return NULL;
     heap->empty[class_idx] = pool->next;
     pool->next = NULL;
-    pool->needed = 0;
+    pool->local.needed = 0;
     heap->empty_slices -= shape_of(pool)->slices;
     return pool;
 }
@@ -124,7 +133,7 @@ static void set_resting(struct descriptor *pool, bool resting)
 static void begin_rest(struct heap *heap, struct descriptor *pool, unsigned freed)
 {
     set_resting(pool, true);
-    pool->needed = shape_of(pool)->threshold - freed;
+    pool->local.needed = shape_of(pool)->threshold - freed;
     link_pool(&heap->resting[pool->class_idx], pool);
     heap->held_slices += shape_of(pool)->slices;
 }
@@ -141,30 +150,29 @@ static bool rest(struct heap *heap, struct descriptor *pool)
 /* The countdown becomes that of any pool: the blocks that are out. */
 static void end_rest(struct heap *heap, struct descriptor *pool)
 {
-    unsigned freed = shape_of(pool)->threshold - pool->needed;
+    unsigned freed = shape_of(pool)->threshold - pool->local.needed;
     unlink_pool(&heap->resting[pool->class_idx], pool);
     heap->held_slices -= shape_of(pool)->slices;
-    pool->needed = pool->carved - freed;
+    pool->local.needed = pool->carved - freed;
     set_resting(pool, false); /* last: who counts blocks meanwhile looks at their marks */
 }
 
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
     /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
-    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) != heap ||
-        atomic_load_explicit(&pool->head, memory_order_relaxed) != pool)
+    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) != heap)
         return;
     if (heap->current[pool->class_idx] == pool) {
-        pool->needed = NEEDED_CURRENT;
+        heap->lists[pool->class_idx].free.needed = NEEDED_CURRENT;
         return;
     }
     bool resting = arn__has_flag(pool, POOL_RESTING);
-    if (resting ? pool->needed - 1 < shape_of(pool)->threshold : pool->needed > 0)
+    if (resting ? pool->local.needed - 1 < shape_of(pool)->threshold : pool->local.needed > 0)
         return;
     if (resting) {
         end_rest(heap, pool);
         link_partial(heap, pool);
-        if (pool->needed > 0)
+        if (pool->local.needed > 0)
             return;
     }
     unlink_partial(heap, pool);
@@ -176,8 +184,8 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 /* A claimed pool, its free blocks in `local`. */
 static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
 {
-    unsigned freed = pool->carved - pool->needed;
-    if (pool->needed == 0) {
+    unsigned freed = pool->carved - pool->local.needed;
+    if (pool->local.needed == 0) {
         release(pool);
     } else if (!holds) {
         arn__shard_put(pool);
@@ -209,38 +217,52 @@ static void push_remote(struct heap *heap, struct descriptor *pool, struct block
 void arn__heap_free(struct heap *heap, struct block *block)
 {
     struct descriptor *d = arn__descriptor(block);
-    struct descriptor *pool = atomic_load_explicit(&d->head, memory_order_relaxed);
     if (atomic_load_explicit(&d->owner, memory_order_relaxed) != heap)
-        push_remote(heap, pool, block);
-    else if (arn__heap_push_own(pool, block))
-        arn__heap_pool_emptied(heap, pool);
+        push_remote(heap, arn__head(d), block);
+    else if (arn__heap_push_own(d, block))
+        arn__heap_pool_emptied(heap, arn__head(d));
 }
 
 /* ---- refill ---- */
 
-/* The pool's whole local list becomes the heap's: all carved blocks count as out. */
-static bool take_local(struct heap *heap, struct descriptor *pool, bool fresh)
+/* ---- the current pool of a class ---- */
+
+static void begin_current(struct heap *heap, struct descriptor *pool)
 {
-    if (pool->local == NULL)
+    struct free_list *list = &heap->lists[pool->class_idx].free;
+    heap->current[pool->class_idx] = pool;
+    list->first = pool->local.first;
+    list->needed = NEEDED_CURRENT;
+    pool->local.first = NULL;
+    pool->local.needed = NEEDED_CURRENT; /* who counts blocks looks at their marks */
+    arn__pool_set_frees_to(pool, list);
+}
+
+/* The heap's list returns to the pool. */
+static void end_current(struct heap *heap, struct descriptor *pool)
+{
+    struct free_list *list = &heap->lists[pool->class_idx].free;
+    heap->current[pool->class_idx] = NULL;
+    pool->local.first = list->first;
+    list->first = NULL;
+    pool->local.needed = pool->carved - arn__pool_local_count(pool);
+    arn__pool_set_frees_to(pool, &pool->local);
+}
+
+/* What others freed, else what the next page holds. */
+static bool fill(struct descriptor *pool)
+{
+    return pool->local.first != NULL || arn__pool_take_remote(pool) > 0 ||
+           arn__pool_carve(pool) > 0;
+}
+
+static bool refill_current(struct heap *heap, struct descriptor *pool)
+{
+    if (!fill(pool))
         return false;
-    heap->list[pool->class_idx] = pool->local;
-    heap->fresh[pool->class_idx] = fresh;
-    heap->quick_refills[pool->class_idx] = fresh ? 0 : QUICK_REFILLS;
-    pool->local = NULL;
-    pool->needed = NEEDED_CURRENT + pool->carved;
+    heap->lists[pool->class_idx].free.first = pool->local.first;
+    pool->local.first = NULL;
     return true;
-}
-
-static bool carve(struct heap *heap, struct descriptor *pool)
-{
-    bool fresh = arn__has_flag(pool, POOL_FRESH) && pool->local == NULL;
-    return arn__pool_carve(pool) > 0 && take_local(heap, pool, fresh);
-}
-
-static bool refill_from(struct heap *heap, struct descriptor *pool)
-{
-    return take_local(heap, pool, false) ||
-           (arn__pool_take_remote(pool) > 0 && take_local(heap, pool, false)) || carve(heap, pool);
 }
 
 /* The fullest of the first few own pools: so that the others empty. */
@@ -251,7 +273,7 @@ static struct descriptor *take_partial(struct heap *heap, unsigned class_idx)
         return NULL;
     struct descriptor *pool = fullest->next;
     for (unsigned i = 1; pool != NULL && i < LOOKED_AT; pool = pool->next, i++) {
-        if (pool->needed > fullest->needed)
+        if (pool->local.needed > fullest->local.needed)
             fullest = pool;
     }
     unlink_partial(heap, fullest);
@@ -265,13 +287,14 @@ static bool wake_one(struct heap *heap, unsigned class_idx, unsigned most)
     struct descriptor *pool = heap->resting[class_idx];
     for (unsigned i = 0; pool != NULL && i < most; pool = pool->next, i++) {
         unsigned taken = arn__pool_take_remote(pool);
-        bool ended = pool->needed - 1 >= shape_of(pool)->threshold; /* see arn__free_emptied */
+        bool ended =
+            pool->local.needed - 1 >= shape_of(pool)->threshold; /* see arn__free_emptied */
         if (taken == 0 && !ended)
             continue;
         end_rest(heap, pool);
-        pool->needed -= taken;
+        pool->local.needed -= taken;
         link_partial(heap, pool);
-        if (pool->needed == 0)
+        if (pool->local.needed == 0)
             arn__heap_pool_emptied(heap, pool);
         return true;
     }
@@ -286,94 +309,62 @@ static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
     return pool;
 }
 
-/* Current pool (local list, remote word, next page); own pools with free blocks; the shard; a new
- * pool. */
+/* Current pool (remote word, next page); own pools with free blocks; the shard; a new pool. */
 static bool refill(struct heap *heap, unsigned class_idx)
 {
     struct descriptor *pool = heap->current[class_idx];
-    while (pool != NULL) {
-        if (refill_from(heap, pool))
+    if (pool != NULL) {
+        if (refill_current(heap, pool))
             return true;
-        heap->current[class_idx] = NULL;
-        if (rest(heap, pool) || arn__pool_detach(pool, heap))
-            break;
-        heap->current[class_idx] = pool;
+        end_current(heap, pool);
+        if (!rest(heap, pool) && !arn__pool_detach(pool, heap)) {
+            arn__pool_take_remote(pool);
+            begin_current(heap, pool);
+            return true;
+        }
     }
-    if ((pool = take_partial(heap, class_idx)) != NULL ||
-        (wake_one(heap, class_idx, LOOKED_AT) && (pool = take_partial(heap, class_idx)) != NULL) ||
-        (pool = take_shared(heap, class_idx)) != NULL ||
-        (pool = take_empty(heap, class_idx)) != NULL) {
-        heap->current[class_idx] = pool;
-        return refill_from(heap, pool);
+    if ((pool = take_partial(heap, class_idx)) == NULL &&
+        (!wake_one(heap, class_idx, LOOKED_AT) || (pool = take_partial(heap, class_idx)) == NULL) &&
+        (pool = take_shared(heap, class_idx)) == NULL &&
+        (pool = take_empty(heap, class_idx)) == NULL) {
+        release_an_empty(heap);
+        pool = arn__pool_create(class_idx, heap);
+        arn__purge_settle();
     }
-    release_an_empty(heap);
-    pool = arn__pool_create(class_idx, heap);
-    arn__purge_settle();
     if (pool == NULL)
         return false;
-    heap->current[class_idx] = pool;
-    return take_local(heap, pool, arn__has_flag(pool, POOL_FRESH));
+    fill(pool);
+    begin_current(heap, pool);
+    return true;
 }
 
-/* A class that is used so much that a short list is refilled over and over: the list grows. */
-static void lengthen(struct heap *heap, unsigned class_idx)
-{
-    struct descriptor *pool = heap->current[class_idx];
-    unsigned blocks = 0;
-    for (struct block *b = heap->list[class_idx]; b != NULL && blocks < LIST_BLOCKS; b = b->next)
-        blocks++;
-    if (blocks == LIST_BLOCKS)
-        return;
-    pool->local = heap->list[class_idx];
-    for (unsigned carved; blocks < LIST_BLOCKS && (carved = arn__pool_carve(pool)) > 0;)
-        blocks += carved;
-    take_local(heap, pool, false);
-}
-
-void *arn__heap_refill(struct heap *heap, unsigned class_idx)
+bool arn__heap_refill(struct heap *heap, unsigned class_idx)
 {
     arn__heap_wake(heap);
-    if (heap->list[class_idx] != NULL)
-        return arn__heap_pop(heap, class_idx);
-    bool often = heap->quick_refills[class_idx] != QUICK_REFILLS;
-    if (!refill(heap, class_idx))
-        return NULL;
-    if (often && !heap->fresh[class_idx])
-        lengthen(heap, class_idx);
-    return arn__heap_pop(heap, class_idx);
+    return heap->lists[class_idx].free.first != NULL || refill(heap, class_idx);
 }
 
 /* ---- giving back ---- */
 
-/* The heap's list returns to the current pool, which is the heap's no more. */
 static struct descriptor *retire_current(struct heap *heap, unsigned class_idx)
 {
     struct descriptor *pool = heap->current[class_idx];
     if (pool == NULL)
         return NULL;
-    heap->current[class_idx] = NULL;
-    struct block *block = heap->list[class_idx];
-    heap->list[class_idx] = NULL;
-    while (block != NULL) {
-        struct block *next = block->next;
-        block->next = pool->local;
-        pool->local = block;
-        block = next;
-    }
-    pool->needed = pool->carved - arn__pool_local_count(pool);
-    pool->needed -= arn__pool_take_remote(pool);
+    end_current(heap, pool);
+    pool->local.needed -= arn__pool_take_remote(pool);
     return pool;
 }
 
 /* To the shard, or detached if there is nothing to share, or released if it is empty. */
 static void give_up(struct heap *heap, struct descriptor *pool)
 {
-    while (pool->local == NULL && pool->carved == shape_of(pool)->capacity) {
+    while (pool->local.first == NULL && pool->carved == shape_of(pool)->capacity) {
         if (arn__pool_detach(pool, heap))
             return;
-        pool->needed -= arn__pool_take_remote(pool);
+        pool->local.needed -= arn__pool_take_remote(pool);
     }
-    if (pool->needed == 0)
+    if (pool->local.needed == 0)
         release(pool);
     else
         arn__shard_put(pool);
@@ -407,8 +398,8 @@ static void collect_partial(struct heap *heap, unsigned class_idx)
     }
     for (struct descriptor *pool = heap->partial[class_idx], *next; pool != NULL; pool = next) {
         next = pool->next;
-        pool->needed -= arn__pool_take_remote(pool);
-        if (pool->needed == 0)
+        pool->local.needed -= arn__pool_take_remote(pool);
+        if (pool->local.needed == 0)
             arn__heap_pool_emptied(heap, pool);
     }
 }
@@ -418,9 +409,9 @@ void arn__heap_collect(struct heap *heap)
     arn__heap_wake(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
-        if (pool != NULL && pool->needed == 0)
+        if (pool != NULL && pool->local.needed == 0)
             release(pool);
-        else if (pool != NULL && pool->local != NULL)
+        else if (pool != NULL && pool->local.first != NULL)
             link_partial(heap, pool);
         else if (pool != NULL)
             give_up(heap, pool);

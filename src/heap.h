@@ -22,18 +22,20 @@ enum {
     EMPTY_MOST_SLICES = 64,
 };
 
+/* 16 bytes: a class's is found by a shift. */
+struct heap_list {
+    _Alignas(16) struct free_list free;
+};
+
 struct heap {
-    /* I2: the list of a class holds blocks of current[class] only. Touched by the fast paths. */
-    struct block *list[CLASSES];
-    /* arn__medium_classes, within reach of the register that malloc has anyway. */
-    uint8_t medium_classes[POOLED_BYTES >> MEDIUM_SHIFT];
+    /* I2: the list of a class holds the free blocks of current[class], which has none in its own; it is
+     *     empty if there is no such pool. Touched by the fast paths. */
+    struct heap_list lists[CLASSES];
+    /* By (bytes - 1) >> QUANTUM_SHIFT: where in `lists`, in units of 8 bytes; within reach of the register
+     * that malloc has anyway. */
+    uint8_t list_index[POOLED_BYTES >> QUANTUM_SHIFT];
     struct descriptor *current[CLASSES];
-    /* Quick refills left until a slow one, which looks whether the list is too short. A fresh list
-     * has none left: what comes after it is not fresh. */
-    uint8_t quick_refills[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
-    /* The list is freshly carved memory, zero but for each block's two words. */
-    bool fresh[CLASSES];
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
     bool rests_alone;                    /* some of them since this was the only thread */
     size_t held_slices;                  /* of pools that are partial or resting */
@@ -49,49 +51,38 @@ struct heap {
 /* There is a second heap, or the orphan heap is in use. */
 extern _Atomic bool arn__heaps_many;
 
-enum {
-    QUICK_REFILLS = 64,
-    /* A list that is refilled that often should have so many blocks: more are carved. */
-    LIST_BLOCKS = 16,
-};
+/* A new heap, zeroed. */
+void arn__heap_init(struct heap *heap);
 
-/* A block of the class, or NULL: no memory. */
-void *arn__heap_refill(struct heap *heap, unsigned class_idx);
+static inline struct free_list *arn__heap_list_at(struct heap *heap, size_t index)
+{
+    return (struct free_list *)((char *)heap->lists + index * 8);
+}
+
+/* Sees to it that the class's list has a block; false: no memory. */
+bool arn__heap_refill(struct heap *heap, unsigned class_idx);
 
 /* Pops a block from the list; NULL when that is empty. */
 static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx)
 {
-    struct block *block = heap->list[class_idx];
+    struct free_list *list = &heap->lists[class_idx].free;
+    struct block *block = list->first;
     if (__builtin_expect(block == NULL, 0))
         return NULL;
-    heap->list[class_idx] = block->next;
+    list->first = block->next;
     block->mark = 0;
     return block;
 }
 
-/* Refills the list with what was freed into the current pool and pops a block; NULL when nothing
- * was, or when it is time for arn__heap_refill. `needed` is left: it counts down from far above
- * what the pool could hold, and arn__heap_pool_emptied knows a current pool. */
-static inline struct block *arn__heap_refill_quick(struct heap *heap, size_t class_idx)
+/* Frees into a pool of one's own; `d` is that of the block's slice. True: call
+ * arn__heap_pool_emptied. */
+static inline bool arn__heap_push_own(struct descriptor *d, struct block *block)
 {
-    struct descriptor *pool = heap->current[class_idx];
-    if (pool == NULL || pool->local == NULL || heap->quick_refills[class_idx] == 0)
-        return NULL;
-    heap->quick_refills[class_idx]--;
-    struct block *block = pool->local;
-    pool->local = NULL;
-    heap->list[class_idx] = block->next;
-    block->mark = 0;
-    return block;
-}
-
-/* Frees into a pool of one's own. True: call arn__heap_pool_emptied. */
-static inline bool arn__heap_push_own(struct descriptor *pool, struct block *block)
-{
+    struct free_list *list = d->frees_to;
     block->mark = arn__mark(block);
-    block->next = pool->local;
-    pool->local = block;
-    return --pool->needed == 0;
+    block->next = list->first;
+    list->first = block;
+    return --list->needed == 0;
 }
 
 /* A full pool that this heap filled becomes its own again with the first free of its own, so that the

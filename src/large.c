@@ -37,14 +37,14 @@ static void enter(void *block, enum kind kind, size_t block_bytes, size_t units)
      * the two calls anyway.) */
     (void)atomic_load_explicit(&d->kind_flags, memory_order_acquire);
     /* In an order that leaves the block no larger than what it holds. */
-    if (units > d->needed) {
-        d->needed = (uint32_t)units;
+    if (units > d->units) {
+        d->units = (uint32_t)units;
         atomic_signal_fence(memory_order_seq_cst);
         d->block_bytes = block_bytes;
     } else {
         d->block_bytes = block_bytes;
         atomic_signal_fence(memory_order_seq_cst);
-        d->needed = (uint32_t)units;
+        d->units = (uint32_t)units;
     }
     atomic_store_explicit(&d->kind_flags, (uint8_t)kind, memory_order_release);
 }
@@ -65,7 +65,7 @@ static void *alloc_run(size_t bytes, bool zeroed)
 
 static bool resize_run(char *block, struct descriptor *d, size_t bytes)
 {
-    unsigned slices = d->needed;
+    unsigned slices = d->units;
     unsigned wanted = (unsigned)((bytes + SLICE_BYTES - 1) / SLICE_BYTES);
     if (bytes > ARENA_BYTES)
         return false;
@@ -94,7 +94,7 @@ static void *alloc_span(size_t bytes, size_t alignment, bool zeroed)
 
 static bool resize_span(char *block, struct descriptor *d, size_t bytes)
 {
-    size_t arenas = d->needed;
+    size_t arenas = d->units;
     size_t wanted = (bytes + ARENA_BYTES - 1) / ARENA_BYTES;
     size_t old_bytes = d->block_bytes;
     if (bytes > arn__options.map_threshold_bytes)
@@ -281,7 +281,7 @@ static bool free_from(void *block, unsigned flags)
     enum kind kind = arn__kind(d);
     uint8_t expected = (uint8_t)(kind | flags);
     size_t bytes = d->block_bytes;
-    size_t units = d->needed;
+    size_t units = d->units;
     if (kind < KIND_RUN ||
         !atomic_compare_exchange_strong(&d->kind_flags, &expected, (uint8_t)KIND_NONE))
         return false;

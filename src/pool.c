@@ -20,8 +20,16 @@ static void set_last(struct descriptor *pool, char *last)
 void arn__pool_set_owner(struct descriptor *pool, struct heap *heap)
 {
     /* relaxed: the field tells a thread only about itself. */
-    for (unsigned i = 0; i < slices_of(pool); i++)
+    for (unsigned i = 0; i < slices_of(pool); i++) {
+        pool[i].frees_to = &pool->local;
         atomic_store_explicit(&pool[i].owner, heap, memory_order_relaxed);
+    }
+}
+
+void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list)
+{
+    for (unsigned i = 0; i < slices_of(pool); i++)
+        pool[i].frees_to = list;
 }
 
 struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
@@ -35,19 +43,19 @@ struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
     /* relaxed: nobody has a block of it yet. */
     atomic_store_explicit(arn__remote(base), arn__remote_word(POOL_OWNED, 0, 0),
                           memory_order_relaxed);
-    pool->local = NULL;
-    pool->needed = 0;
+    pool->local.first = NULL;
+    pool->local.needed = 0;
     pool->carved = 0;
     pool->next = pool->prev = NULL;
     for (unsigned i = 0; i < shape->slices; i++) {
         struct descriptor *d = &pool[i];
         d->class_idx = (uint8_t)class_idx;
         d->inverse = shape->inverse;
+        d->frees_to = &pool->local;
         atomic_store_explicit(&d->last, base - shape->block_bytes, memory_order_relaxed);
         atomic_store_explicit(&d->owner, heap, memory_order_relaxed);
-        atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_relaxed);
-        /* Last: a slice with a head is part of a pool, also to a child forked in between. */
-        atomic_store_explicit(&d->head, pool, memory_order_release);
+        /* Last: a slice of this kind is part of a pool, also to a child forked in between. */
+        atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_release);
     }
     atomic_fetch_add_explicit(&arn__arena_totals.pool_bytes, (size_t)shape->slices * SLICE_BYTES,
                               memory_order_relaxed);
@@ -67,16 +75,17 @@ unsigned arn__pool_carve(struct descriptor *pool)
     if (count > left)
         count = left;
     /* Linked from the last to the first: each block's next is known when it is written. */
-    struct block *next = pool->local;
+    struct block *next = pool->local.first;
+    bool fresh = arn__has_flag(pool, POOL_FRESH);
     for (unsigned i = count; i-- > 0;) {
         struct block *block = (struct block *)(end + (size_t)i * shape->block_bytes);
         block->next = next;
-        block->mark = arn__mark(block);
+        block->mark = fresh ? arn__fresh_mark(block) : arn__mark(block);
         next = block;
     }
     pool->carved = (uint16_t)(pool->carved + count);
     set_last(pool, end + (size_t)(count - 1) * shape->block_bytes);
-    pool->local = next;
+    pool->local.first = next;
     return count;
 }
 
@@ -92,13 +101,13 @@ unsigned arn__pool_take_remote(struct descriptor *pool)
     if (count == 0)
         return 0;
     struct block *first = arn__pool_block(arn__pool_base(pool), (unsigned)(word & 0xffff));
-    if (pool->local != NULL) {
+    if (pool->local.first != NULL) {
         struct block *last = first;
         for (unsigned i = 1; i < count; i++)
             last = last->next;
-        last->next = pool->local;
+        last->next = pool->local.first;
     }
-    pool->local = first;
+    pool->local.first = first;
     return count;
 }
 
@@ -110,9 +119,8 @@ void arn__pool_release(struct descriptor *pool)
     unsigned touched = (unsigned)((carved_bytes + SLICE_BYTES - 1) / SLICE_BYTES);
     for (unsigned i = 0; i < slices; i++) {
         struct descriptor *d = &pool[i];
-        atomic_store_explicit(&d->head, NULL, memory_order_relaxed);
-        atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
         atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
+        atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
     }
     atomic_fetch_sub_explicit(&arn__arena_totals.pool_bytes, (size_t)slices * SLICE_BYTES,
                               memory_order_relaxed);
@@ -138,12 +146,12 @@ bool arn__pool_share(struct descriptor *pool)
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t shared;
     do {
-        if (arn__remote_count(word) == pool->needed) {
-            pool->needed -= arn__pool_take_remote(pool);
+        if (arn__remote_count(word) == pool->local.needed) {
+            pool->local.needed -= arn__pool_take_remote(pool);
             return false;
         }
         shared = arn__remote_word(POOL_SHARED, 0, 0) | (word & 0xffffffff) |
-                 (uint64_t)pool->needed << REMOTE_OUT_SHIFT |
+                 (uint64_t)pool->local.needed << REMOTE_OUT_SHIFT |
                  (uint64_t)pool->class_idx << REMOTE_CLASS_SHIFT;
         /* release: the owner's fields, to who takes it out of the shard. acquire: the chain. */
     } while (!atomic_compare_exchange_weak_explicit(remote, &word, shared, memory_order_acq_rel,
@@ -187,8 +195,8 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *block, un
                                                     memory_order_relaxed));
     /* From here on the pool may be gone, unless it was claimed. */
     if (claims) {
-        pool->local = block;
-        pool->needed = pool->carved - total;
+        pool->local.first = block;
+        pool->local.needed = pool->carved - total;
         return PUSH_CLAIMED;
     }
     return arn__remote_state(word) == POOL_SHARED && total == arn__remote_out(word) ? PUSH_EMPTIED
@@ -210,8 +218,8 @@ bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
     *detached =
         arn__remote_state(atomic_load(remote)) == POOL_DETACHED && pool->carved == shape->capacity;
     atomic_store(remote, arn__remote_word(*detached ? POOL_DETACHED : POOL_OWNED, 0, 0));
-    pool->needed = pool->carved;
-    pool->local = NULL;
+    pool->local.needed = pool->carved;
+    pool->local.first = NULL;
     pool->next = pool->prev = NULL;
     set_last(pool, last);
     arn__pool_set_owner(pool, NULL);
@@ -232,7 +240,7 @@ void arn__pool_recover(struct descriptor *pool)
         unsigned found = 0;
         for (unsigned i = 0; i < pool->carved; i++) {
             struct block *block = (struct block *)(base + (size_t)i * block_bytes);
-            if (block->mark == arn__mark(block)) {
+            if (arn__is_marked(block)) {
                 block->next = first;
                 first = block;
                 found++;
@@ -263,8 +271,8 @@ void arn__pool_mend_remote(struct descriptor *pool)
     /* A block without its mark was not linked yet as far as this process can see: the rest of the
      * chain is lost, to be on the safe side. */
     while (block != NULL && count < arn__remote_count(word) &&
-           arn__descriptor(block)->head == pool && arn__pool_starts_block(pool, block) &&
-           block->mark == arn__mark(block)) {
+           arn__head(arn__descriptor(block)) == pool && arn__pool_starts_block(pool, block) &&
+           arn__is_marked(block)) {
         last = block;
         block = block->next;
         count++;
@@ -283,7 +291,7 @@ void arn__pools_after_fork(void)
 unsigned arn__pool_local_count(const struct descriptor *pool)
 {
     unsigned count = 0;
-    for (struct block *block = pool->local; block != NULL; block = block->next)
+    for (struct block *block = pool->local.first; block != NULL; block = block->next)
         count++;
     return count;
 }

@@ -11,10 +11,10 @@
  *             the pool, makes it OWNED by the pusher with the same compare-and-swap.
  *   SHARED    in its class's shard, under the shard's lock: taking it there makes it OWNED.
  *
- * While a heap allocates from a pool (its current one), all blocks but those in `local` count as
- * out, the heap's list included, and `needed` has NEEDED_CURRENT added, so that it never reaches 0.
- * Otherwise, unless the pool rests, `needed` is the number of blocks out, and the free that brings it
- * to 0 has emptied the pool.
+ * While a heap allocates from a pool (its current one), the pool's free blocks are the heap's list, and
+ * its thread's frees go there: the block freed last is handed out first. That list's `needed` is far
+ * above what the pool could hold. Otherwise, unless the pool rests, `needed` is the number of blocks
+ * out, and the free that brings it to 0 has emptied the pool.
  */
 #ifndef ARENITE_POOL_H
 #define ARENITE_POOL_H
@@ -74,6 +74,23 @@ static inline uintptr_t arn__mark(const void *block)
     return (uintptr_t)block + 0x5a17e9b1u;
 }
 
+/* The mark of a block that was never handed out, and is zero but for its two words. */
+static inline uintptr_t arn__fresh_mark(const void *block)
+{
+    return arn__mark(block) | (uintptr_t)1 << 63;
+}
+
+static inline bool arn__is_marked(const struct block *block)
+{
+    return block->mark == arn__mark(block) || block->mark == arn__fresh_mark(block);
+}
+
+/* Half of either mark: the fast path asks more only if it looks like one. */
+static inline bool arn__looks_marked(const struct block *block)
+{
+    return (uint32_t)block->mark == (uint32_t)arn__mark(block);
+}
+
 /* ---- looking; any thread, for a block that is out ---- */
 
 /* The owner field of a pool that this heap filled and that was detached then. */
@@ -100,14 +117,6 @@ static inline char *arn__pool_base(const struct descriptor *pool)
     return arn__pool_base_of(arn__pool_last(pool), pool->class_idx);
 }
 
-/* The same, from the block's slice and the pool's first. */
-static inline char *arn__pool_base_from(const struct descriptor *d, const struct descriptor *pool,
-                                        const void *block)
-{
-    size_t before = (size_t)((const char *)d - (const char *)pool) / sizeof *d * SLICE_BYTES;
-    return (char *)((uintptr_t)block & ~(uintptr_t)(SLICE_BYTES - 1)) - before;
-}
-
 /* How a remote word names a block: 16 bits, never 0. */
 static inline unsigned arn__pool_idx(const char *base, const struct block *block)
 {
@@ -132,7 +141,7 @@ static inline bool arn__pool_starts_block(const struct descriptor *d, const void
 static inline bool arn__pool_has_out(const struct descriptor *d, const void *pointer)
 {
     return arn__kind(d) == KIND_POOL && arn__pool_starts_block(d, pointer) &&
-           ((const struct block *)pointer)->mark != arn__mark(pointer);
+           !arn__is_marked(pointer);
 }
 
 /* ---- owner's operations ---- */
@@ -152,7 +161,10 @@ unsigned arn__pool_take_remote(struct descriptor *pool);
 /* Gives the slices back. No block is out. */
 void arn__pool_release(struct descriptor *pool);
 
+/* Its frees go to its own list. */
 void arn__pool_set_owner(struct descriptor *pool, struct heap *heap);
+
+void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list);
 
 /* Full, no chain: OWNED becomes DETACHED. False if blocks came back meanwhile: still OWNED.
  * `filled_by` is kept in the owner field, as a hint for who claims it. */
@@ -198,11 +210,11 @@ enum push_result {
 enum push_result arn__pool_push(struct descriptor *pool, struct block *block, unsigned claim_at);
 
 /* One more block calls for more than a push: the pool is worth claiming, or empty. */
-static inline bool arn__pool_push_is_last(const struct descriptor *pool, uint64_t word)
+static inline bool arn__pool_push_is_last(const struct descriptor *d, uint64_t word)
 {
     unsigned total = arn__remote_count(word) + 1;
     return arn__remote_state(word) == POOL_DETACHED
-               ? total >= arn__size_classes[pool->class_idx].threshold
+               ? total >= arn__size_classes[d->class_idx].threshold
                : total == arn__remote_out(word);
 }
 
@@ -212,8 +224,7 @@ static inline bool arn__pool_push_quick(const struct descriptor *d, struct block
 {
     if (__builtin_expect(arn__has_flag(d, POOL_RECOVER), false))
         return false;
-    const struct descriptor *pool = ARN__PEEK(d->head);
-    char *base = arn__pool_base_from(d, pool, block);
+    char *base = arn__pool_base_of(block, d->class_idx);
     _Atomic uint64_t *remote = arn__remote(base);
     unsigned idx = arn__pool_idx(base, block);
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
@@ -221,7 +232,7 @@ static inline bool arn__pool_push_quick(const struct descriptor *d, struct block
     block->mark = arn__mark(block);
     do {
         if (__builtin_expect(word >> REMOTE_STATE_SHIFT != POOL_OWNED, false) &&
-            arn__pool_push_is_last(pool, word)) {
+            arn__pool_push_is_last(d, word)) {
             block->mark = 0; /* it is the caller's still: a recovery must not find it */
             return false;
         }

@@ -69,7 +69,7 @@ static struct descriptor *take_first(struct shard *shard)
     if (pool != NULL) {
         unlink_pool(shard, pool);
         arn__pool_recover(pool);
-        pool->needed -= arn__pool_take_remote(pool);
+        pool->local.needed -= arn__pool_take_remote(pool);
     }
     arn__unlock(&shard->lock, RANK_SHARD);
     return pool;
@@ -85,7 +85,7 @@ struct descriptor *arn__shard_take(unsigned class_idx)
         struct descriptor *pool = take_first(shard);
         if (pool == NULL)
             return NULL;
-        if (pool->local != NULL || pool->carved < arn__size_classes[class_idx].capacity)
+        if (pool->local.first != NULL || pool->carved < arn__size_classes[class_idx].capacity)
             return pool;
         /* Full after all: it was left by a thread that a fork did not bring along. */
         if (!arn__pool_detach(pool, NULL))

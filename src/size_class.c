@@ -12,9 +12,10 @@ enum { SLICE = 16384 };
 #define EIGHTH(bytes) ((CAPACITY(bytes) + 7) / 8)
 #define THRESHOLD(bytes) (EIGHTH(bytes) > 16 ? 16 : EIGHTH(bytes))
 
-#define CLASS(bytes)                                                                        \
-    {                                                                                       \
-        (bytes), CAPACITY(bytes), SLICES(bytes), THRESHOLD(bytes), UINT64_MAX / (bytes) + 1 \
+#define CLASS(bytes)                                               \
+    {                                                              \
+        (bytes), CAPACITY(bytes), SLICES(bytes), THRESHOLD(bytes), \
+            (uint64_t)(((unsigned __int128)1 << 64) / (bytes)) + 1 \
     }
 
 #define FOUR(first, step) \

@@ -11,11 +11,11 @@
 #include <stdint.h>
 
 enum {
-    QUANTUM_BYTES = 16, /* every block's size and address is a multiple */
-    SMALL_BYTES = 1024, /* up to here the class is (bytes - 1) >> SMALL_SHIFT */
-    SMALL_SHIFT = 4,
-    POOLED_BYTES = 32768, /* up to here a pool serves it */
-    MEDIUM_SHIFT = 7,     /* above SMALL_BYTES, (bytes - 1) >> MEDIUM_SHIFT indexes the table */
+    QUANTUM_SHIFT = 4,
+    QUANTUM_BYTES = 1 << QUANTUM_SHIFT, /* every block's size and address is a multiple */
+    SMALL_BYTES = 1024,                 /* up to here the class is (bytes - 1) >> QUANTUM_SHIFT */
+    POOLED_BYTES = 32768,               /* up to here a pool serves it */
+    MEDIUM_SHIFT = 7, /* above SMALL_BYTES, (bytes - 1) >> MEDIUM_SHIFT indexes the table */
     CLASSES = 64 + 32,
     NO_CLASS = CLASSES,
 };
@@ -25,7 +25,7 @@ struct size_class {
     uint16_t capacity; /* blocks of a pool */
     uint8_t slices;    /* of a pool: 1, 4 or 16 */
     uint8_t threshold; /* remote frees that make a detached pool worth claiming */
-    uint64_t inverse;  /* ceil(2^64 / block_bytes): see arn__is_multiple */
+    uint64_t inverse;  /* 2^64 / block_bytes, rounded down, plus 1: see arn__is_multiple */
 };
 
 extern const struct size_class arn__size_classes[CLASSES];
@@ -52,7 +52,7 @@ static inline unsigned arn__class_of(size_t bytes)
 {
     size_t last = bytes == 0 ? 0 : bytes - 1;
     if (last < SMALL_BYTES)
-        return (unsigned)(last >> SMALL_SHIFT);
+        return (unsigned)(last >> QUANTUM_SHIFT);
     return last < POOLED_BYTES ? arn__medium_classes[last >> MEDIUM_SHIFT] : (unsigned)NO_CLASS;
 }
 
@@ -63,7 +63,8 @@ unsigned arn__class_aligned(size_t bytes, size_t alignment);
 /* offset % block_bytes == 0, by one multiplication, for the offsets that a pool has (below 2^18).
  * After Lemire, Kaser, Kurz: "Faster Remainder by Direct Computation" (2019): the product's low 64
  * bits are below offset (2^18) for a multiple, and at least 2^64 / 2^15 otherwise; any bound in
- * between tells them apart, and a shift is the shortest comparison. */
+ * between tells them apart, and a shift is the shortest comparison. Offsets below 0 give what is below
+ * 2^64, by as little as those above 0 are above 0, or lies in the middle: no multiple either. */
 static inline bool arn__is_multiple(uint64_t offset, uint64_t inverse)
 {
     return offset * inverse >> 40 == 0;

@@ -29,7 +29,7 @@ LOOKS_AT_OTHERS static size_t count_unmarked(const struct descriptor *pool, cons
     size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
     for (unsigned i = 0; i < pool->carved; i++) {
         const struct block *block = (const struct block *)(base + i * block_bytes);
-        used += block->mark != arn__mark(block);
+        used += !arn__is_marked(block);
     }
     return used;
 }
@@ -38,11 +38,12 @@ LOOKS_AT_OTHERS static size_t count_used(const struct descriptor *pool, const ch
 {
     uint64_t word = atomic_load_explicit(arn__remote(base), memory_order_relaxed);
     size_t remote = arn__remote_count(word);
-    size_t out = arn__remote_state(word) == POOL_DETACHED ? pool->carved
-                 : arn__remote_state(word) == POOL_SHARED ? arn__remote_out(word)
-                 : arn__has_flag(pool, POOL_RESTING)
-                     ? pool->carved - (arn__size_classes[pool->class_idx].threshold - pool->needed)
-                     : pool->needed;
+    size_t out =
+        arn__remote_state(word) == POOL_DETACHED ? pool->carved
+        : arn__remote_state(word) == POOL_SHARED ? arn__remote_out(word)
+        : arn__has_flag(pool, POOL_RESTING)
+            ? pool->carved - (arn__size_classes[pool->class_idx].threshold - pool->local.needed)
+            : pool->local.needed;
     if (out > pool->carved || arn__has_flag(pool, POOL_RECOVER))
         return count_unmarked(pool, base);
     return out > remote ? out - remote : 0;
@@ -54,7 +55,7 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
     switch (arn__kind(d)) {
     case KIND_POOL: {
         const struct size_class *shape = &arn__size_classes[d->class_idx];
-        if (atomic_load_explicit(&d->head, memory_order_relaxed) != d || d->carved == 0)
+        if (!arn__is_head(d) || d->carved == 0)
             return 1;
         struct class_count *count = &census->classes[d->class_idx];
         size_t used = count_used(d, base);
@@ -67,11 +68,11 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
     case KIND_RUN:
         census->runs++;
         census->run_bytes += d->block_bytes;
-        return d->needed;
+        return d->units;
     case KIND_SPAN:
         census->spans++;
         census->span_bytes += d->block_bytes;
-        return d->needed * ARENA_SLICES;
+        return d->units * ARENA_SLICES;
     default:
         return 1;
     }

@@ -16,9 +16,8 @@
 #include "region.h"
 #include "shard.h"
 
-/* Stands for no heap (yet, or any more). Its lists stay empty; its classes are true, for malloc looks
- * them up before it finds out. */
-static struct heap nobody = {.medium_classes = ARN__MEDIUM_CLASSES};
+/* Stands for no heap (yet, or any more): its lists stay empty. */
+static struct heap nobody;
 
 __thread struct thread arn__thread __attribute__((tls_model("initial-exec"))) = {.heap = &nobody};
 
@@ -87,7 +86,7 @@ static void abandon_pools(struct heap *survivor)
         for (size_t i = 0; i < (size_t)region->opened * ARENA_SLICES; i++) {
             char *base = region->base + i * SLICE_BYTES;
             struct descriptor *d = arn__descriptor(base);
-            if (arn__kind(d) == KIND_POOL && atomic_load(&d->head) == d)
+            if (arn__kind(d) == KIND_POOL && arn__is_head(d))
                 abandon_pool(d, base, survivor);
         }
     }
@@ -232,7 +231,7 @@ static struct heap *make_heap(void)
     heap = all_heaps == NULL ? &first_heap : arn__meta_alloc(sizeof *heap);
     if (heap == NULL)
         return NULL;
-    memcpy(heap->medium_classes, arn__medium_classes, sizeof heap->medium_classes);
+    arn__heap_init(heap);
     if (heap != &first_heap)
         atomic_store(&arn__heaps_many, true);
     heap->next = all_heaps;

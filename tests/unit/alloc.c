@@ -367,6 +367,31 @@ TEST(alloc, calloc_is_zero_for_every_class_as_the_pool_is_carved_freed_and_fille
     arn_malloc_trim(0);
 }
 
+/* Freed and never-used blocks are on one list. */
+TEST(alloc, calloc_is_zero_where_freed_blocks_and_fresh_ones_mix)
+{
+    enum { BLOCKS = 400 };
+    static const size_t mixed[] = {1, 16, 17, 100, 500, 1000, 3000, 20000};
+    for (unsigned s = 0; s < sizeof mixed / sizeof *mixed; s++) {
+        char *blocks[BLOCKS];
+        uint64_t seed = s;
+        size_t bytes = mixed[s];
+        memset(blocks, 0, sizeof blocks);
+        for (unsigned round = 0; round < 20 * BLOCKS; round++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            unsigned idx = (seed >> 33) % BLOCKS;
+            arn_free(blocks[idx]);
+            blocks[idx] = seed >> 63 ? arn_malloc(bytes) : arn_calloc(1, bytes);
+            ASSERT_NE(blocks[idx], NULL);
+            if (!(seed >> 63))
+                ASSERT_TRUE(pattern_zero(blocks[idx], bytes));
+            memset(blocks[idx], 0xa5, bytes);
+        }
+        for (unsigned i = 0; i < BLOCKS; i++)
+            arn_free(blocks[i]);
+    }
+}
+
 TEST(alloc, calloc_of_nothing_is_a_block)
 {
     void *block = arn_calloc(0, 0), *other = arn_calloc(0, SIZE_MAX),

@@ -12,8 +12,7 @@
 static bool is_nobodys(const void *pointer)
 {
     const struct descriptor *d = arn__descriptor(pointer);
-    return atomic_load(&d->owner) == NULL && arn__kind(d) == KIND_NONE &&
-           atomic_load(&d->head) == NULL;
+    return atomic_load(&d->owner) == NULL && arn__kind(d) == KIND_NONE;
 }
 
 TEST(descriptor, every_address_has_one_that_can_be_read)

@@ -211,46 +211,74 @@ TEST(heap, blocks_of_others_go_back_at_once)
     IN_OWN_PROCESS(nothing_held_back());
 }
 
-/* ---- refill keeps what is there ---- */
+/* ---- the list of a class ---- */
 
-/* Blocks of the class anywhere: carved, less what the list and the pool's local list hold. */
-static unsigned count_free(unsigned c)
+static unsigned count_listed(unsigned c)
 {
     unsigned count = 0;
-    for (struct block *block = heap()->list[c]; block != NULL; block = block->next)
+    for (struct block *block = heap()->lists[c].free.first; block != NULL; block = block->next)
         count++;
-    return count + arn__pool_local_count(heap()->current[c]);
+    return count;
 }
 
-static void list_not_empty(void)
+static void last_freed_first(void)
 {
-    unsigned c = 3;
     void *blocks[300];
-    for (unsigned i = 0; i < 256; i++)
+    for (unsigned i = 0; i < 300; i++) /* 256 to a pool: the later ones are of a current pool */
         blocks[i] = arn_malloc(64);
-    for (unsigned i = 0; i < 200; i++)
+    for (unsigned i = 256; i < 300; i++)
         arn_free(blocks[i]);
-    for (unsigned i = 0; i < 150; i++)
-        blocks[i] = arn_malloc(64); /* the list comes from what was freed */
-    for (unsigned i = 0; i < 20; i++)
-        arn_free(blocks[i]); /* these are in the pool's local list */
-    heap()->quick_refills[c] = QUICK_REFILLS - 1;
-    struct descriptor *pool = heap()->current[c];
-    unsigned carved = pool->carved, free_before = count_free(c);
-    while (heap()->list[c]->next != NULL) { /* all but one of the list are in use */
-        blocks[256] = arn_malloc(64);
-        free_before--;
-    }
-    ASSERT_NE(pool->local, NULL);
-    struct block *block = arn__heap_refill(heap(), c);
-    ASSERT_NE(block, NULL);
-    if (heap()->current[c] == pool)
-        EXPECT_EQ(count_free(c), free_before + (pool->carved - carved) - 1);
+    for (unsigned i = 300; i-- > 256;)
+        ASSERT_EQ(arn_malloc(64), blocks[i]);
+}
+
+TEST(heap, of_the_current_pool_the_block_freed_last_is_handed_out_first)
+{
+    IN_OWN_PROCESS(last_freed_first());
+}
+
+static void refilled_anyway(void)
+{
+    unsigned c = arn__class_of(64);
+    arn_free(arn_malloc(64));
+    unsigned before = count_listed(c);
+    ASSERT_GT(before, 1);
+    EXPECT_TRUE(arn__heap_refill(heap(), c));
+    EXPECT_EQ(count_listed(c), before);
 }
 
 TEST(heap, a_refill_of_a_list_that_has_blocks_loses_none)
 {
-    IN_OWN_PROCESS(list_not_empty());
+    IN_OWN_PROCESS(refilled_anyway());
+}
+
+/* A pool's free blocks go with it when it is current no more, and come back. */
+static void list_comes_and_goes(void)
+{
+    unsigned c = arn__class_of(64);
+    void *blocks[100];
+    for (unsigned i = 0; i < 100; i++)
+        blocks[i] = arn_malloc(64);
+    for (unsigned i = 0; i < 50; i++)
+        arn_free(blocks[i]);
+    struct descriptor *pool = heap()->current[c];
+    unsigned listed = count_listed(c);
+    EXPECT_EQ(pool->local.first, NULL);
+    EXPECT_EQ(pool->carved, listed + 50);
+    arn__heap_collect(heap());
+    EXPECT_EQ(heap()->lists[c].free.first, NULL);
+    EXPECT_EQ(arn__pool_local_count(pool), listed);
+    EXPECT_EQ(pool->local.needed, 50);
+    arn_free(blocks[50]); /* into the pool's own list */
+    EXPECT_EQ(arn__pool_local_count(pool), listed + 1);
+    EXPECT_EQ(arn_malloc(64), blocks[50]);
+    EXPECT_EQ(heap()->current[c], pool);
+    EXPECT_EQ(count_listed(c), listed);
+}
+
+TEST(heap, a_list_goes_with_its_pool_and_comes_back)
+{
+    IN_OWN_PROCESS(list_comes_and_goes());
 }
 
 static void *fill_and_free(void *argument)
@@ -263,7 +291,7 @@ static void *fill_and_free(void *argument)
 
 static bool rests(const void *block)
 {
-    const struct descriptor *pool = atomic_load(&arn__descriptor(block)->head);
+    const struct descriptor *pool = arn__head(arn__descriptor(block));
     return arn__has_flag(pool, POOL_RESTING) && atomic_load(&pool->owner) == heap();
 }
 
@@ -332,7 +360,7 @@ TEST(heap, a_second_thread_ends_the_rest)
 
 static bool detached(const void *block)
 {
-    const struct descriptor *pool = atomic_load(&arn__descriptor(block)->head);
+    const struct descriptor *pool = arn__head(arn__descriptor(block));
     return arn__remote_state(atomic_load(arn__remote(arn__pool_base(pool)))) == POOL_DETACHED;
 }
 
@@ -345,8 +373,7 @@ static void claim_back(void)
     for (unsigned i = 0; i < 10 * capacity; i++)
         many[i] = arn_malloc(100);
     unsigned first = 2 * capacity; /* the pool after this block's is wholly ours */
-    while (atomic_load(&arn__descriptor(many[first])->head) ==
-           atomic_load(&arn__descriptor(many[first - 1])->head))
+    while (arn__head(arn__descriptor(many[first])) == arn__head(arn__descriptor(many[first - 1])))
         first++;
     ASSERT_TRUE(detached(many[first]));
     size_t used = used_of(c), held = heap()->held_slices;
@@ -446,8 +473,7 @@ static void woken_by_others(void)
     for (unsigned i = 4 * capacity; i < MANY; i++)
         many[i] = NULL;
     unsigned first = capacity;
-    while (atomic_load(&arn__descriptor(many[first])->head) ==
-           atomic_load(&arn__descriptor(many[first - 1])->head))
+    while (arn__head(arn__descriptor(many[first])) == arn__head(arn__descriptor(many[first - 1])))
         first++;
     arn_free(many[first]);
     many[first] = NULL;

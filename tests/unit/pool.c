@@ -16,7 +16,8 @@
 
 static struct heap *heap(void)
 {
-    if (arn__thread.heap->medium_classes[8] == 0 || !arn__has_gib(arn__thread.heap))
+    if (arn__thread.heap->list_index[POOLED_BYTES / QUANTUM_BYTES - 1] == 0 ||
+        !arn__has_gib(arn__thread.heap))
         arn_free(arn_malloc(1));
     return arn__thread.heap;
 }
@@ -31,12 +32,12 @@ static unsigned take_all(struct descriptor *pool, struct block **blocks)
 {
     unsigned count = 0;
     do {
-        struct block *block = pool->local;
-        pool->local = NULL;
+        struct block *block = pool->local.first;
+        pool->local.first = NULL;
         for (; block != NULL; block = block->next)
             blocks[count++] = block;
     } while (arn__pool_carve(pool) > 0);
-    pool->needed = pool->carved;
+    pool->local.needed = pool->carved;
     return count;
 }
 
@@ -63,21 +64,20 @@ TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
         EXPECT_EQ(arn__pool_last(pool), base + (size_t)(count - 1) * shape->block_bytes);
         for (unsigned i = 0; i < count; i++) {
             ASSERT_EQ((char *)all[i], base + (size_t)i * shape->block_bytes);
-            ASSERT_EQ(all[i]->mark, arn__mark(all[i]));
+            ASSERT_TRUE(arn__is_marked(all[i]));
             const struct descriptor *d = arn__descriptor(all[i]);
             ASSERT_TRUE(arn__pool_starts_block(d, all[i]));
             ASSERT_FALSE(arn__pool_starts_block(d, (char *)all[i] + 8));
-            ASSERT_EQ(atomic_load(&d->head), pool);
+            ASSERT_EQ(arn__head(d), pool);
             ASSERT_EQ(atomic_load(&d->owner), heap());
         }
         EXPECT_EQ(arn__pool_carve(pool), 0);
-        pool->needed = 0;
+        pool->local.needed = 0;
         arn__pool_release(pool);
         for (unsigned i = 0; i < shape->slices; i++) {
             const struct descriptor *d = arn__descriptor(base + i * SLICE_BYTES);
             EXPECT_EQ(arn__kind(d), KIND_NONE);
             EXPECT_EQ(atomic_load(&d->owner), NULL);
-            EXPECT_EQ(atomic_load(&d->head), NULL);
         }
     }
     arn__arena_verify();
@@ -90,7 +90,7 @@ TEST(pool, only_what_is_carved_starts_a_block)
     unsigned carved = pool->carved;
     for (unsigned i = 0; i < SLICE_BYTES / 16; i++)
         EXPECT_EQ(arn__pool_starts_block(pool, base + i * 16), i < carved);
-    pool->needed = 0;
+    pool->local.needed = 0;
     arn__pool_release(pool);
 }
 
@@ -157,7 +157,7 @@ TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_cl
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
     EXPECT_EQ(arn__remote_count(word_of(pool)), 0);
     EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
-    EXPECT_EQ(pool->needed, count - shape->threshold);
+    EXPECT_EQ(pool->local.needed, count - shape->threshold);
     EXPECT_EQ(atomic_load(&pool->owner), arn__pool_filled_by(heap())); /* the hint */
     EXPECT_EQ(push(pool, i, count), PUSH_DONE);
     EXPECT_EQ(arn__pool_take_remote(pool), count - i);
@@ -172,7 +172,7 @@ TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, 
     EXPECT_EQ(arn__pool_push(pool, all[0], 1), PUSH_CLAIMED);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
     EXPECT_EQ(arn__pool_local_count(pool), 1);
-    EXPECT_EQ(pool->needed, count - 1);
+    EXPECT_EQ(pool->local.needed, count - 1);
     EXPECT_EQ(push(pool, 1, count), PUSH_DONE);
     EXPECT_EQ(arn__pool_take_remote(pool), count - 1);
     arn__pool_release(pool);
@@ -184,7 +184,7 @@ static void push_quick(unsigned from, unsigned to)
     for (unsigned i = from; i < to; i++) {
         all[i]->mark = 0;
         ASSERT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i]));
-        ASSERT_EQ(all[i]->mark, arn__mark(all[i]));
+        ASSERT_TRUE(arn__is_marked(all[i]));
     }
 }
 
@@ -207,7 +207,7 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
     EXPECT_EQ(arn__remote_count(word_of(pool)), count);
     EXPECT_EQ(arn__pool_take_remote(pool), count);
 
-    pool->local = NULL;
+    pool->local.first = NULL;
     ASSERT_TRUE(arn__pool_detach(pool, heap()));
     push_quick(0, shape->threshold - 1u);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
@@ -215,8 +215,8 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
     EXPECT_EQ(push(pool, shape->threshold - 1u, shape->threshold), PUSH_CLAIMED);
     EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
 
-    pool->local = NULL;
-    pool->needed = count;
+    pool->local.first = NULL;
+    pool->local.needed = count;
     ASSERT_TRUE(arn__pool_share(pool));
     push_quick(0, count - 1);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_SHARED);
@@ -264,7 +264,7 @@ TEST(pool, an_empty_one_is_not_shared)
     unsigned count = take_all(pool, all);
     push(pool, 0, count);
     EXPECT_FALSE(arn__pool_share(pool));
-    EXPECT_EQ(pool->needed, 0);
+    EXPECT_EQ(pool->local.needed, 0);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
     arn__pool_release(pool);
 }
@@ -337,12 +337,12 @@ TEST(pool, blocks_pushed_by_many_threads_come_back_once_each)
         ASSERT_EQ(arn__pool_local_count(contended), count);
         static bool seen[1024];
         memset(seen, 0, sizeof seen);
-        for (struct block *block = contended->local; block != NULL; block = block->next) {
+        for (struct block *block = contended->local.first; block != NULL; block = block->next) {
             size_t idx = (size_t)((char *)block - arn__pool_base(contended)) / 16;
             ASSERT_FALSE(seen[idx]);
             seen[idx] = true;
         }
-        contended->local = NULL;
+        contended->local.first = NULL;
     }
     arn__pool_release(contended);
 }

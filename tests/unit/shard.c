@@ -19,11 +19,11 @@ static struct descriptor *make_full(unsigned c)
     struct descriptor *pool = arn__pool_create(c, arn__thread.heap);
     unsigned count = 0;
     do {
-        for (struct block *block = pool->local; block != NULL; block = block->next)
+        for (struct block *block = pool->local.first; block != NULL; block = block->next)
             all[count++] = block;
-        pool->local = NULL;
+        pool->local.first = NULL;
     } while (arn__pool_carve(pool) > 0);
-    pool->needed = pool->carved;
+    pool->local.needed = pool->carved;
     return pool;
 }
 
@@ -48,7 +48,7 @@ static void gives_what_it_got(void)
     EXPECT_EQ(arn__shard_take(c + 1), NULL);
     EXPECT_EQ(arn__shard_take(c), pool);
     EXPECT_EQ(arn__pool_local_count(pool), 5);
-    EXPECT_EQ(pool->needed, pool->carved - 5);
+    EXPECT_EQ(pool->local.needed, pool->carved - 5);
     EXPECT_EQ(arn__shard_take(c), NULL);
 }
 

@@ -82,6 +82,30 @@ TEST(size_class, one_multiplication_tells_multiples_up_to_an_arena_for_every_cla
     }
 }
 
+/* The fast path does not ask first whether a pointer is above the last block. */
+TEST(size_class, one_multiplication_tells_what_lies_above_apart)
+{
+    for (unsigned c = 0; c < CLASSES; c++) {
+        const struct size_class *shape = &arn__size_classes[c];
+        for (uint64_t above = 1; above < ARENA_BYTES; above++) {
+            if (arn__is_multiple(0 - above, shape->inverse))
+                FAIL("%zu above, blocks of %u bytes", (size_t)above, shape->block_bytes);
+        }
+    }
+}
+
+/* Bits above the address space pass in less than one of 50,000 pairs of bits and class. */
+TEST(size_class, one_multiplication_tells_most_of_what_lies_outside_of_user_space)
+{
+    size_t passed = 0;
+    uint64_t bit = (uint64_t)1 << ARN__ADDRESS_BITS;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        for (uint64_t bits = bit; bits != 0; bits += bit)
+            passed += arn__is_multiple(0 - bits, arn__size_classes[c].inverse);
+    }
+    EXPECT_LT(passed, (UINT64_MAX / bit + 1) * CLASSES / 50000);
+}
+
 TEST(size_class, an_aligned_class_is_the_smallest_whose_blocks_all_lie_right)
 {
     for (size_t alignment = 1; alignment <= POOLED_BYTES; alignment *= 2) {
