@@ -2,6 +2,7 @@
 #include "alloc.h"
 
 #include <arenite/arenite.h>
+#include <arenite/inline.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,6 +13,31 @@
 #include "large.h"
 #include "os.h"
 #include "purge.h"
+
+/* ---- what inline.h says of the inside ---- */
+
+#define SAME(inlined, inlined_member, type, member)                                   \
+    _Static_assert(offsetof(struct arn__inline_##inlined, inlined_member) ==          \
+                           offsetof(struct type, member) &&                           \
+                       sizeof(((struct arn__inline_##inlined *)0)->inlined_member) == \
+                           sizeof(((struct type *)0)->member),                        \
+                   "inline.h: " #inlined)
+SAME(block, next, block, next);
+SAME(block, mark, block, mark);
+SAME(list, first, free_list, first);
+SAME(list, needed, free_list, needed);
+SAME(slice, owner, descriptor, owner);
+SAME(slice, last, descriptor, last);
+SAME(slice, inverse, descriptor, inverse);
+SAME(slice, frees_to, descriptor, frees_to);
+SAME(extent, base, extent, base);
+SAME(extent, carved, extent, carved);
+SAME(heap, lists, heap, lists);
+SAME(heap, list_index, heap, list_index);
+SAME(heap, extents, heap, extents);
+SAME(directory, root, directory, root);
+SAME(directory, nowhere, directory, nowhere);
+_Static_assert(offsetof(struct thread, heap) == 0, "inline.h: thread");
 
 /* ---- allocating ---- */
 

@@ -227,10 +227,16 @@ void arn__heap_free(struct heap *heap, struct block *block)
 
 /* ---- the current pool of a class ---- */
 
+static void note_extent(struct heap *heap, const struct descriptor *pool)
+{
+    heap->extents[pool->class_idx] = (struct extent){arn__pool_base(pool), pool->carved};
+}
+
 static void begin_current(struct heap *heap, struct descriptor *pool)
 {
     struct free_list *list = &heap->lists[pool->class_idx].free;
     heap->current[pool->class_idx] = pool;
+    note_extent(heap, pool);
     list->first = pool->local.first;
     list->needed = NEEDED_CURRENT;
     pool->local.first = NULL;
@@ -243,6 +249,7 @@ static void end_current(struct heap *heap, struct descriptor *pool)
 {
     struct free_list *list = &heap->lists[pool->class_idx].free;
     heap->current[pool->class_idx] = NULL;
+    heap->extents[pool->class_idx] = (struct extent){NULL, 0};
     pool->local.first = list->first;
     list->first = NULL;
     pool->local.needed = pool->carved - arn__pool_local_count(pool);
@@ -262,6 +269,7 @@ static bool refill_current(struct heap *heap, struct descriptor *pool)
         return false;
     heap->lists[pool->class_idx].free.first = pool->local.first;
     pool->local.first = NULL;
+    note_extent(heap, pool);
     return true;
 }
 

@@ -27,6 +27,13 @@ struct heap_list {
     _Alignas(16) struct free_list free;
 };
 
+/* Of a current pool: where its blocks begin, and how many there are so far; zeros if there is none.
+ * For arenite/inline.h, which knows them without a look at descriptors. */
+struct extent {
+    char *base;
+    uint64_t carved;
+};
+
 struct heap {
     /* I2: the list of a class holds the free blocks of current[class], which has none in its own; it is
      *     empty if there is no such pool. Touched by the fast paths. */
@@ -34,6 +41,7 @@ struct heap {
     /* By (bytes - 1) >> QUANTUM_SHIFT: where in `lists`, in units of 8 bytes; within reach of the register
      * that malloc has anyway. */
     uint8_t list_index[POOLED_BYTES >> QUANTUM_SHIFT];
+    struct extent extents[CLASSES];
     struct descriptor *current[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */

@@ -1,0 +1,276 @@
+/* inline.h - malloc's and free's fast paths, inlined into programs that are linked statically with
+ * arenite (arenite.o or libarenite.a); C and C++.
+ *
+ *     void *arn_inline_malloc(size_t bytes);
+ *     void arn_inline_free(void *block);
+ *     void arn_inline_free_sized(void *block, size_t bytes);
+ *
+ * They do what arn_malloc, arn_free and arn_free_sized do, checks and errors included, and share
+ * their blocks. A constant size costs nothing to look up. A block freed with the constant size that it
+ * was asked for with, soon after, costs least; a size that is not right costs time, no more.
+ *
+ * With ARENITE_INLINE_NAMES defined before the header is included, calls of malloc and free in C mean
+ * these (their addresses are still the functions'). C++ has arenite::allocator instead, for containers.
+ *
+ * A program that includes this header belongs to the version of the library that it came with: what is
+ * declared below besides these names is the library's inside, and changes. It does not link with the
+ * shared library.
+ */
+#ifndef ARENITE_INLINE_H
+#define ARENITE_INLINE_H
+
+#include <arenite/arenite.h>
+
+#ifdef __cplusplus
+#include <cstdlib>
+#include <new>
+extern "C" {
+#else
+#include <stdlib.h>
+#endif
+
+/* ---- the inside: as in descriptor.h, pool.h, heap.h; alloc.c checks that they agree ---- */
+
+enum {
+    ARN__POOLED_BYTES = 32768,
+    ARN__CLASSES = 96,
+#if defined(__x86_64__)
+    ARN__ROOT_ENTRIES = 1 << (47 - 30),
+#else
+    ARN__ROOT_ENTRIES = 1 << (48 - 30),
+#endif
+};
+
+struct arn__inline_block {
+    struct arn__inline_block *next;
+    uintptr_t mark;
+};
+
+struct arn__inline_list {
+    struct arn__inline_block *first;
+    uint32_t needed;
+    uint32_t unused;
+};
+
+/* The first half of a descriptor. */
+struct arn__inline_slice {
+    const void *owner;
+    uintptr_t last;
+    uint64_t inverse;
+    struct arn__inline_list *frees_to;
+};
+
+/* The current pool of a class: its blocks so far. */
+struct arn__inline_extent {
+    uintptr_t base;
+    uint64_t carved;
+};
+
+/* The first part of a heap. */
+struct arn__inline_heap {
+    struct arn__inline_list lists[ARN__CLASSES];
+    uint8_t list_index[ARN__POOLED_BYTES / 16];
+    struct arn__inline_extent extents[ARN__CLASSES];
+};
+
+struct arn__inline_directory {
+    uintptr_t root[ARN__ROOT_ENTRIES];
+    char nowhere[1 << 22];
+};
+
+extern const struct arn__inline_directory arn__inline_directory __asm__("arn__directory");
+
+#if defined(__PIC__) && !defined(__PIE__)
+#define ARN__INLINE_TLS __attribute__((tls_model("initial-exec")))
+#else
+#define ARN__INLINE_TLS __attribute__((tls_model("local-exec")))
+#endif
+extern __thread struct arn__inline_heap *arn__inline_heap __asm__("arn__thread") ARN__INLINE_TLS;
+
+void arn__inline_free_emptied(const void *block) __asm__("arn__free_emptied");
+
+#define ARN__INLINE static inline __attribute__((always_inline))
+#define ARN__INLINE_LIKELY(condition) __builtin_expect(!!(condition), 1)
+
+ARN__INLINE uintptr_t arn__inline_mark(const void *block)
+{
+    return (uintptr_t)block + 0x5a17e9b1u;
+}
+
+/* Size classes: multiples of a step that grows with the size. */
+ARN__INLINE size_t arn__inline_step(size_t bytes)
+{
+    return bytes <= 1024    ? 16
+           : bytes <= 2048  ? 128
+           : bytes <= 4096  ? 256
+           : bytes <= 8192  ? 512
+           : bytes <= 16384 ? 2048
+                            : 4096;
+}
+
+ARN__INLINE size_t arn__inline_class(size_t bytes)
+{
+    size_t steps = (bytes - 1) / arn__inline_step(bytes);
+    return bytes <= 1024    ? steps
+           : bytes <= 2048  ? 56 + steps
+           : bytes <= 4096  ? 64 + steps
+           : bytes <= 8192  ? 72 + steps
+           : bytes <= 16384 ? 84 + steps
+                            : 88 + steps;
+}
+
+ARN__INLINE size_t arn__inline_block_bytes(size_t bytes)
+{
+    size_t step = arn__inline_step(bytes);
+    return (bytes + step - 1) / step * step;
+}
+
+/* The inverse of an odd number modulo 2^64, by Newton's iteration: 5, 10, 20, 40, 80 bits. Written out,
+ * for compilers to fold. */
+ARN__INLINE uint64_t arn__inline_inverse(uint64_t odd)
+{
+    uint64_t bits5 = odd * 3 ^ 2;
+    uint64_t bits10 = bits5 * (2 - odd * bits5);
+    uint64_t bits20 = bits10 * (2 - odd * bits10);
+    uint64_t bits40 = bits20 * (2 - odd * bits20);
+    return bits40 * (2 - odd * bits40);
+}
+
+/* offset / divisor if that is a whole number, else one above every offset: one rotation, after a
+ * multiplication if the divisor is no power of two (Warren, "Hacker's Delight", 2002). */
+ARN__INLINE uint64_t arn__inline_quotient(uint64_t offset, uint64_t divisor)
+{
+    int shift = __builtin_ctzll(divisor);
+    uint64_t product =
+        divisor >> shift == 1 ? offset : offset * arn__inline_inverse(divisor >> shift);
+    return product >> shift | product << (64 - shift);
+}
+
+/* The slow ways: misuse is reported of the function that was called. */
+#if defined(ARENITE_INLINE_NAMES) && !defined(__cplusplus)
+#define ARN__INLINE_MALLOC malloc
+#define ARN__INLINE_FREE free
+#else
+#define ARN__INLINE_MALLOC arn_malloc
+#define ARN__INLINE_FREE arn_free
+#endif
+
+/* ---- what programs call ---- */
+
+ARN__INLINE ARN_MALLOC void *arn_inline_malloc(size_t bytes)
+{
+    struct arn__inline_heap *heap = arn__inline_heap;
+    struct arn__inline_list *list;
+    struct arn__inline_block *block;
+    if (!ARN__INLINE_LIKELY(bytes - 1 < ARN__POOLED_BYTES))
+        return ARN__INLINE_MALLOC(bytes);
+    if (__builtin_constant_p(bytes))
+        list = &heap->lists[arn__inline_class(bytes)];
+    else
+        list = (struct arn__inline_list *)((char *)heap +
+                                           (size_t)heap->list_index[(bytes - 1) >> 4] * 8);
+    block = list->first;
+    if (!ARN__INLINE_LIKELY(block != NULL))
+        return ARN__INLINE_MALLOC(bytes);
+    list->first = block->next;
+    block->mark = 0;
+    return block;
+}
+
+ARN__INLINE void arn_inline_free(void *pointer)
+{
+    struct arn__inline_block *block = (struct arn__inline_block *)pointer;
+    uintptr_t address = (uintptr_t)pointer;
+    const char *table = arn__inline_directory.nowhere +
+                        arn__inline_directory.root[address >> 30 & (ARN__ROOT_ENTRIES - 1)];
+    const struct arn__inline_slice *slice =
+        (const struct arn__inline_slice *)(table + (address >> 8 & 0x3fffc0));
+    if (ARN__INLINE_LIKELY(slice->owner == arn__inline_heap &&
+                           (slice->last - address) * slice->inverse >> 40 == 0 &&
+                           (uint32_t)block->mark != (uint32_t)arn__inline_mark(block))) {
+        struct arn__inline_list *list = slice->frees_to;
+        block->mark = arn__inline_mark(block);
+        block->next = list->first;
+        list->first = block;
+        if (!ARN__INLINE_LIKELY(--list->needed != 0))
+            arn__inline_free_emptied(pointer);
+        return;
+    }
+    ARN__INLINE_FREE(pointer);
+}
+
+ARN__INLINE void arn_inline_free_sized(void *pointer, size_t bytes)
+{
+    struct arn__inline_block *block = (struct arn__inline_block *)pointer;
+    if (__builtin_constant_p(bytes) && bytes - 1 < ARN__POOLED_BYTES) {
+        /* A block of the current pool needs no look at its descriptor. */
+        struct arn__inline_heap *heap = arn__inline_heap;
+        const size_t class_idx = arn__inline_class(bytes);
+        struct arn__inline_list *list = &heap->lists[class_idx];
+        uint64_t idx = arn__inline_quotient((uintptr_t)pointer - heap->extents[class_idx].base,
+                                            arn__inline_block_bytes(bytes));
+        if (ARN__INLINE_LIKELY(idx < heap->extents[class_idx].carved &&
+                               (uint32_t)block->mark != (uint32_t)arn__inline_mark(block))) {
+            block->mark = arn__inline_mark(block);
+            block->next = list->first;
+            list->first = block;
+            return;
+        }
+    }
+    arn_free_sized(pointer, bytes);
+}
+
+#ifdef __cplusplus
+}
+
+namespace arenite
+{
+
+/* For containers: std::vector<T, arenite::allocator<T>>. */
+template <class T> struct allocator {
+    using value_type = T;
+
+    allocator() noexcept = default;
+    template <class U> allocator(const allocator<U> &) noexcept
+    {
+    }
+
+    T *allocate(size_t count)
+    {
+        if (count > PTRDIFF_MAX / sizeof(T))
+            throw std::bad_alloc();
+        size_t bytes = count * sizeof(T);
+        void *block = alignof(T) > 16 ? arn_aligned_alloc(alignof(T), bytes)
+                      : count == 1    ? arn_inline_malloc(sizeof(T))
+                                      : arn_inline_malloc(bytes);
+        if (block == nullptr)
+            throw std::bad_alloc();
+        return static_cast<T *>(block);
+    }
+
+    void deallocate(T *block, size_t count) noexcept
+    {
+        if (count == 1 && alignof(T) <= 16)
+            arn_inline_free_sized(block, sizeof(T));
+        else
+            arn_inline_free(block);
+    }
+
+    template <class U> bool operator==(const allocator<U> &) const noexcept
+    {
+        return true;
+    }
+    template <class U> bool operator!=(const allocator<U> &) const noexcept
+    {
+        return false;
+    }
+};
+
+} // namespace arenite
+
+#elif defined(ARENITE_INLINE_NAMES)
+#define malloc(bytes) arn_inline_malloc(bytes)
+#define free(block) arn_inline_free(block)
+#endif
+
+#endif

@@ -1,0 +1,129 @@
+/* inline.c - the fast paths that programs inline do what the functions do. */
+#include <arenite/inline.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "pattern.h"
+#include "shim.h"
+#include "size_class.h"
+#include "thread.h"
+
+TEST(inline_, classes_are_those_of_the_library)
+{
+    for (size_t bytes = 1; bytes <= POOLED_BYTES; bytes++) {
+        unsigned c = arn__class_of(bytes);
+        if (arn__inline_class(bytes) != c ||
+            arn__inline_block_bytes(bytes) != arn__size_classes[c].block_bytes)
+            FAIL("%zu bytes", bytes);
+    }
+}
+
+TEST(inline_, quotients_tell_multiples_from_everything_else)
+{
+    for (unsigned c = 0; c < CLASSES; c++) {
+        uint64_t divisor = arn__size_classes[c].block_bytes;
+        for (int64_t offset = -(1 << 18); offset < 1 << 18; offset++) {
+            uint64_t quotient = arn__inline_quotient((uint64_t)offset, divisor);
+            bool multiple = offset >= 0 && (uint64_t)offset % divisor == 0;
+            if (multiple ? quotient != (uint64_t)offset / divisor : quotient < 1 << 18)
+                FAIL("offset %ld of %lu", (long)offset, (unsigned long)divisor);
+        }
+    }
+}
+
+TEST(inline_, blocks_are_whole_and_apart)
+{
+    enum { BLOCKS = 600 };
+    static const size_t some[] = {0, 1, 16, 24, 100, 1024, 1025, 5000, 32768, 32769, 300000};
+    char *blocks[BLOCKS];
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            size_t bytes = some[i % (sizeof some / sizeof *some)];
+            blocks[i] = arn_inline_malloc(bytes);
+            ASSERT_NE(blocks[i], NULL);
+            ASSERT_GE(arn_malloc_usable_size(blocks[i]), bytes);
+            pattern_fill(blocks[i], bytes, i);
+        }
+        for (unsigned n = 0; n < BLOCKS; n++) {
+            unsigned i = n * 7 % BLOCKS; /* 7 and 600 have no common factor */
+            size_t bytes = some[i % (sizeof some / sizeof *some)];
+            ASSERT_TRUE(pattern_holds(blocks[i], bytes, bytes, i));
+            if (round % 2 == 0)
+                arn_inline_free(blocks[i]);
+            else
+                arn_inline_free_sized(blocks[i], bytes);
+        }
+    }
+    arn_inline_free(NULL);
+    arn_inline_free_sized(NULL, 64);
+    EXPECT_EQ(arn_inline_malloc(SIZE_MAX), NULL);
+}
+
+/* The size is a constant only if it is written so. */
+#define HOLDS_FOR(constant)                                                               \
+    do {                                                                                  \
+        void *first = arn_inline_malloc(constant), *second = arn_inline_malloc(constant); \
+        ASSERT_EQ(arn_malloc_usable_size(first),                                          \
+                  arn__size_classes[arn__class_of(constant)].block_bytes);                \
+        arn_inline_free_sized(first, constant);                                           \
+        arn_inline_free_sized(second, constant);                                          \
+        ASSERT_EQ(arn_inline_malloc(constant), second);                                   \
+        ASSERT_EQ(arn_inline_malloc(constant), first);                                    \
+        arn_inline_free_sized(second, (constant) / 2); /* not its size: no harm */        \
+        arn_inline_free_sized(first, (constant)*2);                                       \
+    } while (0)
+
+TEST(inline_, a_constant_size_leads_to_its_class)
+{
+    HOLDS_FOR(16);
+    HOLDS_FOR(48);
+    HOLDS_FOR(64);
+    HOLDS_FOR(1024);
+    HOLDS_FOR(1100);
+    HOLDS_FOR(4096);
+    HOLDS_FOR(9000);
+    HOLDS_FOR(20000);
+    HOLDS_FOR(32768);
+}
+
+static void full_and_back(void)
+{
+    enum { BLOCKS = 2000 };
+    static char *blocks[BLOCKS];
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            blocks[i] = arn_inline_malloc(96);
+            memset(blocks[i], (int)i, 96);
+        }
+        for (unsigned n = 0; n < BLOCKS; n++) {
+            unsigned i = n * 7 % BLOCKS;
+            ASSERT_EQ(blocks[i][95], (char)i);
+            arn_inline_free_sized(blocks[i], 96);
+        }
+        struct arn_stats stats;
+        arn_stats(&stats);
+        ASSERT_EQ(stats.used_bytes, 0);
+    }
+}
+
+TEST(inline_, pools_fill_and_empty)
+{
+    IN_OWN_PROCESS(full_and_back());
+}
+
+static char *volatile block;
+
+TEST(inline_, misuse_is_noticed)
+{
+    block = arn_inline_malloc(64);
+    EXPECT_DEATH((arn_inline_free(block), arn_inline_free(block)), "double free");
+    EXPECT_DEATH((arn_inline_free_sized(block, 64), arn_inline_free_sized(block, 64)),
+                 "double free");
+    EXPECT_DEATH(arn_inline_free(block + 8), "not the start of a block");
+    EXPECT_DEATH(arn_inline_free_sized(block + 8, 64), "not the start of a block");
+    EXPECT_DEATH(arn_inline_free_sized(block + 16, 64), "not the start of a block");
+    char *volatile foreign = (char *)&block;
+    EXPECT_DEATH(arn_inline_free(foreign), "not allocated");
+    EXPECT_DEATH(arn_inline_free_sized(foreign, 64), "not allocated");
+    arn_inline_free(block);
+}
