@@ -129,11 +129,10 @@ void *arn__calloc(size_t count, size_t bytes)
 
 void *arn__aligned(size_t alignment, size_t bytes)
 {
-    if (alignment <= QUANTUM_BYTES)
-        return arn__malloc(bytes);
-    unsigned class_idx = arn__class_aligned(bytes, alignment);
-    struct block *block = class_idx == NO_CLASS ? NULL : arn__heap_pop(arn__thread.heap, class_idx);
-    return block != NULL ? block : alloc_slow(bytes, alignment, class_idx, false);
+    if (alignment <= POOLED_BYTES && bytes <= POOLED_BYTES)
+        return arn__malloc(arn__aligned_bytes(bytes, alignment));
+    return alignment <= QUANTUM_BYTES ? arn__malloc(bytes)
+                                      : alloc_slow(bytes, alignment, NO_CLASS, false);
 }
 
 /* ---- what a pointer is ---- */

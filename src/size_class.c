@@ -29,12 +29,3 @@ const struct size_class arn__size_classes[CLASSES] = {
 };
 
 const uint8_t arn__medium_classes[POOLED_BYTES >> MEDIUM_SHIFT] = ARN__MEDIUM_CLASSES;
-
-unsigned arn__class_aligned(size_t bytes, size_t alignment)
-{
-    for (unsigned c = arn__class_of(bytes < alignment ? alignment : bytes); c < CLASSES; c++) {
-        if ((arn__size_classes[c].block_bytes & (alignment - 1)) == 0)
-            return c;
-    }
-    return NO_CLASS;
-}

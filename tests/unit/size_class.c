@@ -110,7 +110,7 @@ TEST(size_class, an_aligned_class_is_the_smallest_whose_blocks_all_lie_right)
 {
     for (size_t alignment = 1; alignment <= POOLED_BYTES; alignment *= 2) {
         for (size_t bytes = 0; bytes <= POOLED_BYTES; bytes += bytes < 2048 ? 1 : 61) {
-            unsigned c = arn__class_aligned(bytes, alignment);
+            unsigned c = arn__class_of(arn__aligned_bytes(bytes, alignment));
             TRACE("%zu bytes at %zu", bytes, alignment);
             ASSERT_LT(c, CLASSES);
             ASSERT_GE(arn__size_classes[c].block_bytes, bytes);
@@ -123,16 +123,10 @@ TEST(size_class, an_aligned_class_is_the_smallest_whose_blocks_all_lie_right)
     }
 }
 
-TEST(size_class, alignments_above_the_largest_class_have_none)
-{
-    for (size_t alignment = 2 * POOLED_BYTES; alignment != 0; alignment *= 2)
-        EXPECT_EQ(arn__class_aligned(1, alignment), NO_CLASS);
-    EXPECT_EQ(arn__class_aligned(POOLED_BYTES + 1, 16), NO_CLASS);
-}
-
 TEST(size_class, quarters_of_powers_of_two_are_not_wasted_on_alignment)
 {
     /* A power-of-two request at its own alignment costs no more than itself. */
     for (size_t bytes = 16; bytes <= POOLED_BYTES; bytes *= 2)
-        EXPECT_EQ(arn__size_classes[arn__class_aligned(bytes, bytes)].block_bytes, bytes);
+        EXPECT_EQ(arn__size_classes[arn__class_of(arn__aligned_bytes(bytes, bytes))].block_bytes,
+                  bytes);
 }
