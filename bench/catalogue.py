@@ -4,23 +4,27 @@ workloads/list.txt names C programs of this project and programs.txt those of De
 NAME | GROUP | COMMAND | KEYS | WHAT. The word "short" beside the group puts it in the short set.
 KEYS are the figures that it prints as lines "key value", or "-".
 
+A line of the group scale is a series: a workload for each of the numbers {N,N,...} in its command.
+A number behind the group says how many bytes of memory each 1 of it needs.
+
 A command of programs.txt runs in a scratch directory. {programs} in it is the directory programs/,
 and words NAME=VALUE before it are for its environment. There, NAME.prepare makes the input, once and
 untimed (status 77: cannot be run here, for the reason on stderr), and NAME.client runs beside the
 measured command, without the preload, and makes it end."""
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allocators import Refused, nearest
 
 NOTHING = "-"
 SKIPPED = 77
+SERIES = "scale"  # their group
+MOST_OF_MEMORY = 0.6  # of what is available, for one workload
 
 
 @dataclass
@@ -34,6 +38,9 @@ class Workload:
     what: str
     client: str | None = None
     directory: Path | None = None  # to run in; the programs of the project do not care
+    series: str | None = None
+    number: float = 0  # of the series
+    memory_bytes: float = 0  # 0: not worth a look
 
     def prepare(self, scratch: Path, programs: Path) -> str | None:
         """Makes the workload ready to run. Returns why it cannot be."""
@@ -41,6 +48,12 @@ class Workload:
         self.directory.mkdir()
         if shutil.which(self.command[0]) is None and not self.command[0].startswith("./"):
             return f"no program {self.command[0]}"
+        available = _available_bytes()
+        if self.memory_bytes > MOST_OF_MEMORY * available:
+            return (
+                f"needs {self.memory_bytes / 2**30:.1f} GiB, more than {MOST_OF_MEMORY:.0%} of the "
+                f"{available / 2**30:.1f} GiB that are available"
+            )
         script = programs / f"{self.name}.prepare"
         if self.group != "programs" or not script.exists():
             return None
@@ -57,12 +70,38 @@ class Workload:
             raise Refused(f"{script} failed: {lines[-1]}")
         return lines[-1] if made.returncode == SKIPPED else None
 
-    @property
-    def family(self) -> str:
-        """What the workloads that differ in one number have in common."""
-        return re.sub(
-            r"\b\d+[kMG]?\b", "N", " ".join([os.path.basename(self.command[0]), *self.command[1:]])
+
+def _available_bytes() -> int:
+    text = Path("/proc/meminfo").read_text()
+    return int(re.search(r"^MemAvailable: +(\d+) kB$", text, re.M)[1]) * 1024
+
+
+def _number(word: str) -> float:
+    """With k, M or G behind it, as the workloads' options take it."""
+    digits, unit = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", word).groups()
+    return float(digits) * 1024 ** " kMG".index(unit or " ")
+
+
+def _points(line: Workload, unit_bytes: float) -> list[Workload]:
+    """The workloads of a series, whose command has {N,N,...}."""
+    found = [i for i, word in enumerate(line.command) if re.fullmatch(r"\{.+\}", word)]
+    if len(found) != 1:
+        raise Refused(f"{line.name}: the command of a series has {{N,N,...}}, once")
+    points = []
+    for word in line.command[found[0]].strip("{}").split(","):
+        command = list(line.command)
+        command[found[0]] = word
+        points.append(
+            replace(
+                line,
+                name=f"{line.name}_{word}",
+                command=command,
+                series=line.name,
+                number=_number(word),
+                memory_bytes=_number(word) * unit_bytes,
+            )
         )
+    return points
 
 
 def _read(path: Path) -> list[Workload]:
@@ -80,7 +119,11 @@ def _read(path: Path) -> list[Workload]:
             settings.append(words.pop(0))
         group, *marks = group.split()
         keys = [] if keys == NOTHING else keys.split()
-        workloads.append(Workload(name, group, "short" in marks, words, settings, keys, what))
+        workload = Workload(name, group, "short" in marks, words, settings, keys, what)
+        if group == SERIES:
+            workloads += _points(workload, sum(_number(mark) for mark in marks))
+        else:
+            workloads.append(workload)
     return workloads
 
 
@@ -104,9 +147,9 @@ def read(source: Path, build: Path, scale: str | None) -> list[Workload]:
 
 
 def choose(workloads: list[Workload], words: str) -> list[Workload]:
-    """short, full, or names and groups with commas between them."""
+    """short, full (all but series), or names and groups with commas between them."""
     if words == "full":
-        return workloads
+        return [w for w in workloads if w.series is None]
     if words == "short":
         return [w for w in workloads if w.short]
     known = {w.name for w in workloads} | {w.group for w in workloads}
@@ -116,3 +159,14 @@ def choose(workloads: list[Workload], words: str) -> list[Workload]:
             close = nearest(word, sorted(known | {"short", "full"}))
             raise Refused(f"unknown workload '{word}'; the nearest is '{close}'")
     return [w for w in workloads if w.name in wanted or w.group in wanted]
+
+
+def choose_series(workloads: list[Workload], words: str) -> list[Workload]:
+    """all, or names of series with commas between them."""
+    known = list(dict.fromkeys(w.series for w in workloads if w.series is not None))
+    wanted = known if words == "all" else words.split(",")
+    for word in wanted:
+        if word not in known:
+            close = nearest(word, [*known, "all"])
+            raise Refused(f"unknown series '{word}'; the nearest is '{close}'")
+    return [w for w in workloads if w.series in wanted]

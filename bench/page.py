@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import patches, pyplot, ticker  # noqa: E402
 
-from tables import TITLES, amount, failures, tables  # noqa: E402
+from tables import TITLES, amount, failures, shown, tables  # noqa: E402
 
 matplotlib.rcParams.update(
     {
@@ -154,66 +154,37 @@ class Plots:
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
         return self._svg(figure, "Time against peak RSS")
 
-    def scaling(self) -> str:
-        """Workloads of the group scale that differ in one number of their command."""
-        families: dict[str, list[dict]] = {}
-        for workload in self.result["workloads"]:
-            if workload["group"] == "scale" and workload["name"] in self.summary["workloads"]:
-                families.setdefault(workload["family"], []).append(workload)
-        drawn = [self._family(f, members) for f, members in families.items() if len(members) > 1]
-        return "".join(drawn)
-
-    def _family(self, family: str, members: list[dict]) -> str:
-        points = sorted((_varying(workload, members), workload["name"]) for workload in members)
-        figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.6))
-        for axis, (what, unit) in zip(axes, {"time": 1e9, "rss": 2**20}.items()):
-            for name in self.names:
-                line = [
-                    (x, self.summary["workloads"][w]["allocators"][name][what])
-                    for x, w in points
-                    if name in self.summary["workloads"][w]["allocators"]
-                ]
-                if not line:
-                    continue
-                xs, entries = zip(*line)
-                axis.plot(
-                    xs,
-                    [e["value"] / unit for e in entries],
-                    marker="o",
-                    markersize=4,
-                    color=self.colours[name],
-                    label=name,
-                )
-                low, high = ([e[end] / unit for e in entries] for end in ("low", "high"))
-                axis.fill_between(xs, low, high, color=self.colours[name], alpha=0.15, linewidth=0)
-            axis.set_xscale("log", base=2)
-            axis.xaxis.set_major_formatter(lambda x, _: _short(x))
-            axis.set_ylim(bottom=0)
-            axis.set_xlabel(f"N of {family}")
-            axis.set_ylabel("time, s" if what == "time" else "peak RSS, MiB")
-        axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    def series(self, name: str) -> str:
+        """The curves of a series, side by side."""
+        curves = [c for c in self.summary["curves"] if c["series"] == name]
+        rows = (len(curves) + 1) // 2
+        figure, axes = pyplot.subplots(rows, 2, figsize=(10, 3.4 * rows), squeeze=False)
+        for axis, curve in zip(axes.flat, curves):
+            self._curve(axis, curve)
+        for axis in axes.flat[len(curves) :]:
+            axis.set_visible(False)
+        axes[0][1].legend(loc="upper left", bbox_to_anchor=(1, 1))
         figure.tight_layout()
-        return self._svg(figure, f"Scaling of {family}")
+        return self._svg(figure, f"Cost against scale: {name}")
 
-
-def _number(word: str) -> float | None:
-    found = re.search(r"\b(\d+)([kMG]?)\b", word)
-    return int(found[1]) * 1024 ** " kMG".index(found[2] or " ") if found else None
-
-
-def _varying(workload: dict, members: list[dict]) -> float:
-    """The number of the command that is not the same in all of the family."""
-    for words in zip(*(m["command"][1:] for m in [workload, *members])):
-        if len(set(words)) > 1:
-            return _number(words[0])
-    return 0
-
-
-def _short(value: float) -> str:
-    for power, suffix in ((3, "G"), (2, "M"), (1, "k")):
-        if value >= 1024**power:
-            return f"{value / 1024**power:g}{suffix}"
-    return f"{value:g}"
+    def _curve(self, axis, curve: dict) -> None:
+        unit = curve["unit"]
+        for name, line in curve["lines"].items():
+            points = [(x, at) for x, at in zip(curve["numbers"], line["values"]) if at]
+            xs = [x for x, _ in points]
+            ys, low, high = ([at[key] for _, at in points] for key in ("value", "low", "high"))
+            axis.plot(xs, ys, marker="o", markersize=4, color=self.colours[name], label=name)
+            axis.fill_between(xs, low, high, color=self.colours[name], alpha=0.15, linewidth=0)
+        axis.set_xscale("log")
+        axis.set_xticks(curve["numbers"], curve["labels"], rotation=45)
+        axis.set_yscale("log")
+        base = {"base": 2} if unit == "bytes" else {"subs": (1, 2, 5)}
+        axis.yaxis.set_major_locator(ticker.LogLocator(**base))
+        axis.yaxis.set_major_formatter(lambda y, _: shown(unit, y))
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_minor_locator(ticker.NullLocator())
+        axis.set_xlabel(curve["series"])
+        axis.set_ylabel(curve["figure"])
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -258,10 +229,9 @@ def _machine(result: dict) -> str:
     return _table(["", ""], rows)
 
 
-def html(result: dict) -> str:
+def _comparison(result: dict) -> list[str]:
     plots, parts = Plots(result), []
     groups = dict.fromkeys(w["group"] for w in result["workloads"])
-    parts += [f'<p class="failed">FAILED: {escape(f)}</p>' for f in failures(result)]
     reference = result["summary"]["reference"]
     parts.append(
         f"<p>Ratios are to {escape(reference)}: 1 is as good, less is better. Lines at the "
@@ -275,20 +245,43 @@ def html(result: dict) -> str:
         parts += ["<h2>Time against peak RSS</h2>", plots.scatter()]
     for what, title in TITLES.items():
         parts += [f"<h2>{title}</h2>", *(plots.workloads(what, group) for group in groups)]
-    if scaling := plots.scaling():
-        parts += ["<h2>Scaling</h2>", scaling]
+    return parts + [*_tables(result), "<h2>Medians and intervals</h2>", _intervals(result)]
+
+
+def _scaling(result: dict) -> list[str]:
+    plots = Plots(result)
+    parts = [
+        "<p>Medians of the rounds, and as a band the least and the most. Both axes are "
+        "logarithmic: a flat line is a cost that does not grow.</p>"
+    ]
+    for name in dict.fromkeys(c["series"] for c in result["summary"]["curves"]):
+        what = next(w["what"] for w in result["workloads"] if w["series"] == name)
+        parts += [f"<h2>{escape(name)}</h2>", f"<p>{escape(what)}</p>", plots.series(name)]
+    return parts + _tables(result)
+
+
+def _tables(result: dict) -> list[str]:
+    parts = []
     for table in tables(result):
         parts += [
             f"<h2>{escape(table.title)}: table</h2>",
             f'<p class="note">{escape(table.note)}</p>',
         ]
         parts.append(_table(table.header, table.rows))
-    parts += ["<h2>Medians and intervals</h2>", _intervals(result)]
+    return parts
+
+
+def html(result: dict) -> str:
+    parts = [f'<p class="failed">FAILED: {escape(f)}</p>' for f in failures(result)]
+    if "curves" in result["summary"]:
+        title, parts = "Cost against scale", parts + _scaling(result)
+    else:
+        title, parts = "Allocators compared", parts + _comparison(result)
+    title = f"{title}, {escape(result['started'][:10])}"
     parts.append("<h2>Workloads</h2>")
     rows = [[w["name"], w["what"], " ".join(w["command"])] for w in result["workloads"]]
     parts.append(_table(["name", "what", "command"], rows))
     parts += ["<h2>Machine</h2>", _machine(result)]
-    title = f"Allocators compared, {escape(result['started'][:10])}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 TITLES = {"time": "Time", "rss": "Peak RSS"}
+UNITS = {
+    "ns": [(1, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")],
+    "bytes": [(2**20, "MiB"), (2**30, "GiB")],
+    "": [(1, "")],
+}
 
 
 @dataclass
@@ -18,6 +23,34 @@ def amount(what: str, value: float) -> str:
     if what == "time":
         return f"{value / 1e9:.2f} s" if value >= 1e9 else f"{value / 1e6:.1f} ms"
     return f"{value / 2**20:.1f} MiB"
+
+
+def shown(unit: str, value: float) -> str:
+    """A value of a curve, in the unit that leaves no more than three digits before the point."""
+    sizes = [size for size in UNITS[unit] if value >= 0.97 * size[0]] or UNITS[unit][:1]
+    factor, name = sizes[-1]
+    return f"{value / factor:.3g} {name}".rstrip()
+
+
+def _curve(curve: dict) -> Table:
+    columns = []
+    for name, line in curve["lines"].items():
+        steps = zip(line["values"], curve["labels"])
+        steps = [(at["exponent"], to) for at, to in steps if at and at["exponent"] is not None]
+        columns.append(
+            [
+                name,
+                *(
+                    f"{shown(curve['unit'], at['value'])} ({at['growth']:.2f})" if at else "failed"
+                    for at in line["values"]
+                ),
+                "-" if line["exponent"] is None else f"{line['exponent']:.2f}",
+                "{:.2f} to {}".format(*max(steps)) if steps else "-",
+            ]
+        )
+    header, *rows = zip(["", *curve["labels"], "exponent", "steepest"], *columns)
+    title = f"{curve['series']}: {curve['figure']}"
+    return Table(title, "median; in brackets, against the first", list(header), [*map(list, rows)])
 
 
 def _ratios(result: dict, what: str) -> Table:
@@ -72,6 +105,8 @@ def _figures(result: dict) -> Table:
 
 
 def tables(result: dict) -> list[Table]:
+    if "curves" in result["summary"]:
+        return [_curve(curve) for curve in result["summary"]["curves"]]
     made = [_ratios(result, "time"), _ratios(result, "rss"), _faults(result)]
     made += [_system_calls(result), _figures(result)]
     return [table for table in made if table.rows]

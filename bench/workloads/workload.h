@@ -34,6 +34,17 @@ struct option {
     double *value; /* holds the default */
 };
 
+/* A number, or one with k, M or G behind it. */
+static inline double read_number(const char *text, char **end)
+{
+    double number = strtod(text, end);
+    const char *units = "kMG", *unit = **end == '\0' ? NULL : strchr(units, **end);
+    if (unit == NULL)
+        return number;
+    ++*end;
+    return number * (double)((size_t)1 << 10 * (unit - units + 1));
+}
+
 /* `options` ends with a NULL name. What is not among them is refused with status 2. */
 static inline void read_options(int count, char **arguments, const struct option *options)
 {
@@ -43,7 +54,7 @@ static inline void read_options(int count, char **arguments, const struct option
         while (option->name != NULL && strcmp(option->name, arguments[i]) != 0)
             option++;
         if (option->name != NULL && i + 1 < count)
-            *option->value = strtod(arguments[i + 1], &end);
+            *option->value = read_number(arguments[i + 1], &end);
         if (end == NULL || *end != '\0' || !(*option->value >= 0)) {
             fprintf(stderr, "%s: %s: no such option, or no number\n", arguments[0], arguments[i]);
             exit(2);

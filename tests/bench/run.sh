@@ -44,8 +44,8 @@ cat >bench/workloads/list.txt <<'END'
 touch | memory short | touch.sh          | bytes | Touches 64 MiB.
 quick | single short | quick.sh --size 1 | -     | Does little.
 crash | single       | crash.sh          | -     | Fails under arenite.
-two   | scale        | quick.sh --size 2 | -     | One point of two.
-four  | scale        | quick.sh --size 4 | -     | The other one.
+grow  | scale        | grow.sh {1,4,2k}  | step_ns live_bytes rss_bytes | Grows.
+vast  | scale 1G     | quick.sh --size {1k,1000000} | - | Needs more memory than there is.
 END
 cat >bench/programs.txt <<'END'
 served | programs | WORD=kept sh -c 'cat input >fifo; test "$WORD" = kept' | - | Has input and a client.
@@ -56,12 +56,18 @@ echo 'echo text >input; mkfifo fifo' >bench/programs/served.prepare
 echo 'test -z "${LD_PRELOAD-}" && grep -q text fifo' >bench/programs/served.client
 echo 'echo "not today" >&2; exit 77' >bench/programs/unable.prepare
 cd bench/workloads || exit 1
-printf '#!/bin/sh\n' | tee touch.sh quick.sh crash.sh >/dev/null
+printf '#!/bin/sh\n' | tee touch.sh quick.sh crash.sh grow.sh >/dev/null
 cat >>touch.sh <<'END'
 head -c 67108864 /dev/zero | tail -n 1 | wc -c | sed "s/^/bytes /"
 END
 echo ':' >>quick.sh
 echo 'case ${LD_PRELOAD-} in *arenite*) echo broken >&2; kill -SEGV $$ ;; esac' >>crash.sh
+cat >>grow.sh <<'END'
+case ${LD_PRELOAD-}$1 in *arenite*4) exit 1 ;; esac
+echo "step_ns $((${1%k} * 10))"
+echo "live_bytes 100"
+echo "rss_bytes $((${1%k} * 200))"
+END
 chmod +x ./*.sh
 cd "$work" || exit 1
 
@@ -205,15 +211,56 @@ offline() {
         [ "$(grep -Eo 'https?://[^"<> ]*' a.html | grep -vc '^http://www.w3.org/')" -eq 0 ] &&
         [ "$(grep -c '<svg' a.html)" -ge 3 ]
 }
-scaling() {
-    runs 0 --quick --rounds 1 --set scale --html c.html glibc && grep -q 'Scaling of quick.sh' c.html
-}
 claim "--report makes table and page again, against another reference" again
 claim "the page has plots and refers to nothing outside" offline
-claim "workloads of the group scale that differ in a number make a plot" scaling
 
+# --- Series ---------------------------------------------------------------------------------------
+
+series() {
+    runs 1 --quick --scaling grow --json d.json --html d.html glibc arenite &&
+        holds d.json '[(x["round"], x["workload"], x["allocator"]) for x in r["runs"]] ==
+            [(n, "grow_" + w, a) for n in (0, 1) for w in ("1", "4", "2k")
+             for a in (["glibc", "arenite"], ["arenite", "glibc"])[n] if (w, a) != ("4", "arenite")]' &&
+        holds d.json '[(w["series"], w["number"]) for w in r["workloads"]] ==
+            [("grow", 1), ("grow", 4), ("grow", 2048)]'
+}
+curves() {
+    holds d.json '[(c["figure"], c["labels"]) for c in r["summary"]["curves"]] ==
+            [(f, ["1", "4", "2k"]) for f in ("time", "peak RSS", "step_ns", "RSS / live")]' &&
+        holds d.json '[[at and (at["value"], at["growth"]) for at in line["values"]]
+             for line in r["summary"]["curves"][2]["lines"].values()] ==
+            [[(10, 1), (40, 4), (20, 2)], [(10, 1), None, (20, 2)]]' &&
+        holds d.json 'abs(r["summary"]["curves"][3]["lines"]["glibc"]["values"][1]["exponent"] - 1)
+            < 1e-9' &&
+        grep -q '^grow: step_ns (median' out && grep -q '^4 .*40 ns (4.00) .*failed' out &&
+        grep -q '^steepest .*1.00 to 4 ' out
+}
+drawn() {
+    grep -q 'Cost against scale: grow' d.html && [ "$(grep -c '<svg' d.html)" -eq 1 ] &&
+        runs 1 --report d.json --html e.html && grep -q '^grow: step_ns' out && cmp d.html e.html
+}
+needs_memory() {
+    runs 2 --quick --scaling vast glibc && grep -q 'vast_1k: needs 1024.0 GiB, more than 60%' err
+}
+not_in_full() {
+    runs 1 --quick --rounds 1 --set full --json f.json glibc arenite &&
+        holds f.json '{w["name"] for w in r["workloads"]} == {"touch", "quick", "crash", "served"}'
+}
+unknown_option() {
+    runs 2 --scalings grow && grep -q 'unrecognized arguments: --scalings' err
+}
+claim "--scaling runs each number of a series under each allocator, in rounds" series
+claim "figures against scale are in the JSON and in tables" curves
+claim "the page has a plot of each series, and --report makes it again" drawn
+claim "a number that needs more memory than there is does not run, with the reason" needs_memory
+claim "the full set is all but the series" not_in_full
+claim "an unknown series is refused and the nearest named" \
+    refuses "unknown series 'grwo'; the nearest is 'grow'" --quick --scaling grwo
+claim "fewer than three rounds of a series are refused" \
+    refuses "3 at least" --scaling grow --rounds 2
+claim "an unknown option is refused" unknown_option
 listed() {
-    [ "$(bench/run --list | grep -c '^| `')" -eq 8 ]
+    [ "$(bench/run --list | grep -c '^| `')" -eq 11 ]
 }
 claim "--list prints a table of all workloads" listed
 
