@@ -16,24 +16,100 @@ static const size_t most_reserve_bytes = (size_t)8 << 30;
 struct region *arn__regions;
 struct region_totals arn__region_totals;
 
-static size_t map_words(size_t arenas)
+static size_t stretches_of(size_t arenas)
 {
     return (arenas + WORD_BITS - 1) / WORD_BITS;
 }
 
-static bool is_free(const struct region *region, size_t idx)
+static size_t record_bytes(size_t arenas)
 {
-    return region->free[idx / WORD_BITS] >> (idx % WORD_BITS) & 1;
+    return sizeof(struct region) + stretches_of(arenas) * sizeof(struct stretch);
 }
 
-static void mark(struct region *region, size_t first, size_t arenas, bool free)
+static bool is_free(const struct region *region, size_t idx)
+{
+    return region->stretches[idx / WORD_BITS].free >> (idx % WORD_BITS) & 1;
+}
+
+/* ---- runs of free arenas ----
+ *
+ * First fit looks at one number per 64 arenas, not at every run that is too short. */
+
+/* The next free arena at or after `idx`, or region->arenas. */
+static size_t next_free(const struct region *region, size_t idx)
+{
+    while (idx < region->arenas) {
+        uint64_t word = region->stretches[idx / WORD_BITS].free >> (idx % WORD_BITS);
+        if (word != 0)
+            return idx + (size_t)__builtin_ctzll(word);
+        idx = (idx / WORD_BITS + 1) * WORD_BITS;
+    }
+    return region->arenas;
+}
+
+/* The next arena at or after `idx` that is not free, or region->arenas. */
+static size_t run_end(const struct region *region, size_t idx)
+{
+    while (idx < region->arenas) {
+        uint64_t taken = ~region->stretches[idx / WORD_BITS].free >> (idx % WORD_BITS);
+        if (taken != 0) {
+            idx += (size_t)__builtin_ctzll(taken);
+            break;
+        }
+        idx = (idx / WORD_BITS + 1) * WORD_BITS;
+    }
+    return idx < region->arenas ? idx : region->arenas;
+}
+
+/* Where the run begins that the free arena `idx` is in. */
+static size_t run_begin(const struct region *region, size_t idx)
+{
+    for (;;) {
+        size_t above = WORD_BITS - 1 - idx % WORD_BITS;
+        uint64_t taken = ~region->stretches[idx / WORD_BITS].free << above;
+        if (taken != 0)
+            return idx + 1 - (size_t)__builtin_clzll(taken);
+        if (idx < WORD_BITS)
+            return 0;
+        idx = idx / WORD_BITS * WORD_BITS - 1;
+    }
+}
+
+static void measure(struct region *region, size_t stretch)
+{
+    size_t idx = stretch * WORD_BITS, end = idx + WORD_BITS, longest = 0;
+    if (idx > 0 && is_free(region, idx - 1))
+        idx = run_end(region, idx); /* begins before */
+    while ((idx = next_free(region, idx)) < end && idx < region->arenas) {
+        size_t next = run_end(region, idx);
+        if (next - idx > longest)
+            longest = next - idx;
+        idx = next;
+    }
+    region->stretches[stretch].longest = (uint32_t)longest;
+}
+
+/* After the arenas from `first` on changed. */
+static void measure_around(struct region *region, size_t first, size_t arenas)
+{
+    size_t last = first + arenas < region->arenas ? first + arenas : region->arenas - 1;
+    for (size_t i = first / WORD_BITS; i <= last / WORD_BITS; i++)
+        measure(region, i);
+    if (first > 0 && is_free(region, first - 1)) {
+        size_t before = run_begin(region, first - 1) / WORD_BITS;
+        if (before < first / WORD_BITS)
+            measure(region, before);
+    }
+}
+
+static void set_bits(struct region *region, size_t first, size_t arenas, bool free)
 {
     for (size_t i = first; i < first + arenas; i++) {
         uint64_t bit = (uint64_t)1 << (i % WORD_BITS);
         if (free)
-            region->free[i / WORD_BITS] |= bit;
+            region->stretches[i / WORD_BITS].free |= bit;
         else
-            region->free[i / WORD_BITS] &= ~bit;
+            region->stretches[i / WORD_BITS].free &= ~bit;
     }
     if (free)
         region->free_arenas += (uint32_t)arenas;
@@ -41,8 +117,34 @@ static void mark(struct region *region, size_t first, size_t arenas, bool free)
         region->free_arenas -= (uint32_t)arenas;
 }
 
+static void mark(struct region *region, size_t first, size_t arenas, bool free)
+{
+    set_bits(region, first, arenas, free);
+    measure_around(region, first, arenas);
+}
+
+/* First fit: the lowest run of free arenas; region->arenas if there is none. */
+static size_t find(const struct region *region, size_t arenas, size_t alignment_arenas)
+{
+    size_t unit = (uintptr_t)region->base / ARENA_BYTES % alignment_arenas;
+    for (size_t i = 0; i < stretches_of(region->arenas); i++) {
+        if (region->stretches[i].longest < arenas)
+            continue;
+        size_t idx = i * WORD_BITS, end = idx + WORD_BITS;
+        while ((idx = next_free(region, idx)) < end && idx < region->arenas) {
+            size_t next = run_end(region, idx);
+            size_t skew = (unit + idx) % alignment_arenas;
+            size_t fit = skew == 0 ? idx : idx + alignment_arenas - skew;
+            if (fit + arenas <= next)
+                return fit;
+            idx = next;
+        }
+    }
+    return region->arenas;
+}
+
 /* The first region's record: a small program needs no page for it. */
-static _Alignas(struct region) char first_region[sizeof(struct region) + sizeof(uint64_t)];
+static _Alignas(struct region) char first_region[sizeof(struct region) + sizeof(struct stretch)];
 
 /* Enters a new region in a zeroed record; `opened` arenas of it are accessible already. */
 static void enter(struct region *region, char *base, size_t bytes, size_t opened)
@@ -102,8 +204,8 @@ bool arn__region_start(void **control)
 /* Reserves a region; false: no memory. */
 static bool reserve_exactly(size_t bytes)
 {
-    size_t record_bytes = sizeof(struct region) + map_words(bytes / ARENA_BYTES) * sizeof(uint64_t);
-    struct region *region = arn__meta_alloc(record_bytes);
+    size_t metadata_bytes = record_bytes(bytes / ARENA_BYTES);
+    struct region *region = arn__meta_alloc(metadata_bytes);
     if (region == NULL)
         return false;
     char *base = arn__os_reserve(bytes, GROUP_BYTES);
@@ -114,7 +216,7 @@ static bool reserve_exactly(size_t bytes)
     }
     if (base != NULL)
         arn__os_unmap(base, bytes);
-    arn__meta_undo(region, record_bytes);
+    arn__meta_undo(region, metadata_bytes);
     return false;
 }
 
@@ -153,47 +255,17 @@ static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
     size_t bytes = (target - region->opened) * ARENA_BYTES;
     if (!arn__directory_open(from, bytes) || !arn__os_open(from, bytes))
         return false;
-    /* What a huge page may waste is bounded by a sixteenth of what pools hold: a large block may be
-     * large and hardly touched. */
-    if (arn__options.huge == HUGE_AUTO && pool_bytes / 16 >= GROUP_BYTES)
+    /* What is full of blocks sooner or later wastes little of a huge page: that is what pools hold. A
+     * large block may be large and hardly touched. A small heap pays nothing. */
+    if (arn__options.huge == HUGE_AUTO && pool_bytes / 16 >= GROUP_BYTES &&
+        arn__region_totals.huge_bytes + bytes <= pool_bytes + pool_bytes / 16) {
         arn__os_huge(from, bytes, true);
+        region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
+        arn__region_totals.huge_bytes += bytes;
+    }
     region->opened = (uint32_t)target;
     arn__region_totals.opened_bytes += bytes;
     return true;
-}
-
-/* The next free arena at or after `idx`, or region->arenas. */
-static size_t next_free(const struct region *region, size_t idx)
-{
-    while (idx < region->arenas) {
-        uint64_t word = region->free[idx / WORD_BITS] >> (idx % WORD_BITS);
-        if (word != 0) {
-            idx += (size_t)__builtin_ctzll(word);
-            return idx < region->arenas ? idx : region->arenas;
-        }
-        idx = (idx / WORD_BITS + 1) * WORD_BITS;
-    }
-    return region->arenas;
-}
-
-/* First fit: the lowest run of free arenas; region->arenas if there is none. */
-static size_t find(const struct region *region, size_t arenas, size_t alignment_arenas)
-{
-    size_t unit = (uintptr_t)region->base / ARENA_BYTES % alignment_arenas;
-    for (size_t idx = next_free(region, 0); idx < region->arenas;) {
-        size_t skew = (unit + idx) % alignment_arenas;
-        if (skew != 0) {
-            idx = next_free(region, idx + alignment_arenas - skew);
-            continue;
-        }
-        size_t run = 1;
-        while (run < arenas && idx + run < region->arenas && is_free(region, idx + run))
-            run++;
-        if (run == arenas)
-            return idx;
-        idx = next_free(region, idx + run);
-    }
-    return region->arenas;
 }
 
 static void take(struct region *region, size_t idx, size_t arenas)
@@ -279,6 +351,7 @@ size_t arn__region_release_free(void (*forget)(struct arena *))
             forget(arn__region_arena(region, i));
         arn__region_totals.reserved_bytes -= bytes;
         arn__region_totals.opened_bytes -= (size_t)region->opened * ARENA_BYTES;
+        arn__region_totals.huge_bytes -= (size_t)region->huge_groups * GROUP_BYTES;
         released += bytes;
     }
     return released;
@@ -287,13 +360,14 @@ size_t arn__region_release_free(void (*forget)(struct arena *))
 void arn__region_rebuild(void)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
-        for (size_t i = 0; i < map_words(region->arenas); i++)
-            region->free[i] = 0;
+        for (size_t i = 0; i < stretches_of(region->arenas); i++)
+            region->stretches[i].free = 0;
         region->free_arenas = 0;
         for (size_t i = 0; i < region->arenas; i++) {
             uint8_t state = i < region->opened ? arn__region_arena(region, i)->state : ARENA_NONE;
             if (state == ARENA_NONE || state == ARENA_FREE)
-                mark(region, i, 1, true);
+                set_bits(region, i, 1, true);
         }
+        measure_around(region, 0, region->arenas);
     }
 }

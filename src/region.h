@@ -20,13 +20,20 @@ enum {
     GROUP_ARENAS = GROUP_BYTES / ARENA_BYTES,
 };
 
+/* 64 arenas of a region. */
+struct stretch {
+    uint64_t free;    /* one bit per arena: ARENA_FREE, or not opened yet */
+    uint32_t longest; /* of the runs of free arenas that begin here: arenas, those behind included */
+};
+
 struct region {
     struct region *next;
     char *base;
     uint32_t arenas;      /* in all */
     uint32_t opened;      /* arenas below the frontier */
-    uint32_t free_arenas; /* bits set in `free` */
-    uint64_t free[];      /* one bit per arena: ARENA_FREE, or not opened yet */
+    uint32_t huge_groups; /* opened with huge pages */
+    uint32_t free_arenas; /* bits set in the stretches */
+    struct stretch stretches[];
 };
 
 extern struct region *arn__regions;
@@ -34,6 +41,7 @@ extern struct region *arn__regions;
 struct region_totals {
     size_t reserved_bytes;
     size_t opened_bytes;
+    size_t huge_bytes; /* of these: asked to be huge pages because pools hold about as much */
 };
 extern struct region_totals arn__region_totals;
 

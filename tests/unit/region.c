@@ -252,6 +252,81 @@ static void goes_back(void)
     arn__arena_verify();
 }
 
+/* ---- first fit against a search through every arena ---- */
+
+static bool arena_is_free(const struct region *region, size_t idx)
+{
+    return region->stretches[idx / 64].free >> (idx % 64) & 1;
+}
+
+static char *lowest_fit(size_t arenas, size_t alignment)
+{
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        for (size_t first = 0; first + arenas <= region->arenas; first++) {
+            size_t run = 0;
+            while (run < arenas && arena_is_free(region, first + run))
+                run++;
+            char *base = region->base + first * ARENA_BYTES;
+            if (run == arenas && (uintptr_t)base / ARENA_BYTES % alignment == 0)
+                return base;
+        }
+    }
+    return NULL;
+}
+
+static void longest_are_right(void)
+{
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        size_t longest = 0, stretch = 0, run;
+        for (size_t idx = 0; idx < region->arenas; idx += run + (run == 0)) {
+            if (idx / 64 != stretch) {
+                ASSERT_EQ(region->stretches[stretch].longest, longest);
+                for (stretch++; stretch < idx / 64; stretch++)
+                    ASSERT_EQ(region->stretches[stretch].longest, 0);
+                longest = 0;
+            }
+            for (run = 0; idx + run < region->arenas && arena_is_free(region, idx + run);)
+                run++;
+            longest = run > longest ? run : longest;
+        }
+        ASSERT_EQ(region->stretches[stretch].longest, longest);
+    }
+}
+
+static void fits_at_random(void)
+{
+    enum { SPANS = 300, ROUNDS = 20000 };
+    static struct {
+        char *base;
+        size_t arenas;
+    } spans[SPANS];
+    uint64_t seed = 21;
+    started();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        size_t i = pattern_random(&seed) % SPANS;
+        if (spans[i].base != NULL)
+            arn__span_put(spans[i].base, spans[i].arenas, 0);
+        size_t alignment = (size_t)1 << pattern_random(&seed) % 4;
+        size_t arenas = pattern_random(&seed) % (round % 64 == 0 ? 200 : 20) + 1;
+        char *expected = lowest_fit(arenas, alignment);
+        spans[i].base = arn__span_take(arenas, alignment);
+        spans[i].arenas = arenas;
+        ASSERT_NE(spans[i].base, NULL);
+        if (expected != NULL)
+            ASSERT_EQ(spans[i].base, expected);
+        if (round % 64 == 0)
+            longest_are_right();
+        if (HAS_FAILURE())
+            return;
+    }
+    arn__arena_verify();
+}
+
+TEST(region, the_lowest_fit_is_found_whatever_is_taken)
+{
+    IN_OWN_PROCESS(fits_at_random());
+}
+
 TEST(region, one_that_is_wholly_free_goes_back_to_the_os)
 {
     IN_OWN_PROCESS(goes_back());
