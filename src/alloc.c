@@ -45,6 +45,7 @@ _Static_assert(offsetof(struct thread, heap) == 0, "inline.h: thread");
 static void reclaim(struct heap *heap)
 {
     arn__heap_collect(heap);
+    arn__thread_collect_others(heap);
     arn__purge_to(0);
     arn__arena_release_regions();
 }
@@ -377,7 +378,7 @@ bool arn__trim(size_t keep_bytes)
     if (heap == NULL)
         return false;
     arn__heap_collect(heap);
-    arn__thread_collect_orphans(heap);
+    arn__thread_collect_others(heap);
     bool purged = arn__purge_to(keep_bytes);
     bool released_regions = keep_bytes == 0 && arn__arena_release_regions() > 0;
     arn__thread_leave(heap);

@@ -430,13 +430,30 @@ void arn__heap_collect(struct heap *heap)
     arn__shards_reap_all();
 }
 
-void arn__heap_abandon(struct heap *heap)
+static void abandon_current(struct heap *heap)
 {
-    wake_all(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL)
             give_up(heap, pool);
+    }
+}
+
+static unsigned current_slices(const struct heap *heap)
+{
+    unsigned slices = 0;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        if (heap->current[c] != NULL)
+            slices += arn__size_classes[c].slices;
+    }
+    return slices;
+}
+
+bool arn__heap_abandon_but_current(struct heap *heap)
+{
+    wake_all(heap);
+    for (unsigned c = 0; c < CLASSES; c++) {
+        struct descriptor *pool;
         while ((pool = heap->partial[c]) != NULL) {
             unlink_partial(heap, pool);
             give_up(heap, pool);
@@ -444,4 +461,13 @@ void arn__heap_abandon(struct heap *heap)
         while ((pool = take_empty(heap, c)) != NULL)
             release(pool);
     }
+    if (current_slices(heap) > SET_ASIDE_MOST_SLICES)
+        abandon_current(heap);
+    return current_slices(heap) > 0;
+}
+
+void arn__heap_abandon(struct heap *heap)
+{
+    arn__heap_abandon_but_current(heap);
+    abandon_current(heap);
 }

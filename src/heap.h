@@ -20,6 +20,8 @@ enum {
     HELD_MOST_SLICES = 256,
     /* In empty pools, ready to be taken whole: 1 MiB. */
     EMPTY_MOST_SLICES = 64,
+    /* In current pools of a heap without a thread: 2 MiB. */
+    SET_ASIDE_MOST_SLICES = 128,
 };
 
 /* 16 bytes: a class's is found by a shift. */
@@ -53,6 +55,7 @@ struct heap {
     struct heap *next;      /* all heaps ever made */
     struct heap *next_idle; /* those without a thread */
     int thread;             /* whose it is; 0: nobody's. Under the heaps' lock */
+    bool set_aside;         /* nobody's, with current pools. Under the heaps' lock */
     unsigned exit_rounds;   /* of thread-specific destructors seen: see thread.c */
 };
 
@@ -115,5 +118,9 @@ void arn__heap_collect(struct heap *heap);
 
 /* Leaves every pool to the others. */
 void arn__heap_abandon(struct heap *heap);
+
+/* The same, but for the current ones if they are few: their blocks are still in a cache, for the next thread
+ * to begin with. False: it has none. */
+bool arn__heap_abandon_but_current(struct heap *heap);
 
 #endif

@@ -25,7 +25,7 @@ static struct lock heaps_lock;
 static struct heap first_heap; /* no page of metadata for a program of one thread */
 static struct heap *all_heaps, *idle_heaps;
 static struct heap *next_to_look_at; /* of all heaps: see take_dead_heap */
-static size_t heaps_made, heaps_idle;
+static size_t heaps_made, heaps_idle, heaps_set_aside;
 
 /* For threads that cannot have a heap. */
 static struct heap orphan_heap;
@@ -99,7 +99,7 @@ static void mend(struct heap *survivor)
     all_heaps = survivor;
     idle_heaps = next_to_look_at = NULL;
     heaps_made = survivor != NULL;
-    heaps_idle = 0;
+    heaps_idle = heaps_set_aside = 0;
     if (survivor != NULL) {
         survivor->next = NULL;
     }
@@ -198,7 +198,11 @@ static bool start(void)
 
 /* ---- heaps ---- */
 
-enum { LOOKED_AT = 4 };
+enum {
+    LOOKED_AT = 4,
+    SET_ASIDE_MOST =
+        4, /* heaps of ended threads that keep their current pools for the next thread */
+};
 
 /* The heap of a thread that is gone without its destructor: it was born in the last round of
  * destructors, or is none of libc's. Looked for among a few heaps each time, round and round. */
@@ -224,6 +228,8 @@ static struct heap *make_heap(void)
     if (heap != NULL) {
         idle_heaps = heap->next_idle;
         heaps_idle--;
+        heaps_set_aside -= heap->set_aside;
+        heap->set_aside = false;
         return heap;
     }
     if ((heap = take_dead_heap()) != NULL)
@@ -271,9 +277,14 @@ static void thread_exits(void *argument)
         return;
     if (arn__thread_enter() != heap)
         return;
-    arn__heap_abandon(heap);
+    bool holds = arn__heap_abandon_but_current(heap);
     arn__thread.departed = true;
     arn__lock(&heaps_lock, RANK_HEAPS);
+    if (holds && heaps_set_aside < SET_ASIDE_MOST)
+        heap->set_aside = true;
+    else
+        arn__heap_abandon(heap);
+    heaps_set_aside += heap->set_aside;
     heap->thread = 0;
     heap->next_idle = idle_heaps;
     idle_heaps = heap;
@@ -371,8 +382,17 @@ void arn__thread_leave(struct heap *heap)
     arn__thread.inside = false;
 }
 
-void arn__thread_collect_orphans(const struct heap *heap)
+void arn__thread_collect_others(const struct heap *heap)
 {
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    for (struct heap *idle = idle_heaps; idle != NULL && heaps_set_aside > 0;
+         idle = idle->next_idle) {
+        if (idle->set_aside)
+            arn__heap_abandon(idle);
+        heaps_set_aside -= idle->set_aside;
+        idle->set_aside = false;
+    }
+    arn__unlock(&heaps_lock, RANK_HEAPS);
     if (heap == &orphan_heap)
         return;
     arn__lock(&orphan_lock, RANK_ORPHAN);

@@ -55,7 +55,8 @@ void arn__thread_count_heaps(size_t *heaps, size_t *idle);
  * when somebody enters next. */
 void arn__thread_defer_free(void *block);
 
-/* Collects the orphan heap, unless that is `heap`, which the caller entered with. */
-void arn__thread_collect_orphans(const struct heap *heap);
+/* Collects the orphan heap, unless that is `heap`, which the caller entered with, and what heaps of
+ * ended threads hold. */
+void arn__thread_collect_others(const struct heap *heap);
 
 #endif

@@ -292,3 +292,55 @@ TEST(thread, a_forked_child_of_busy_threads_goes_on)
         SKIP("sanitizers' own locks are not made for it");
     IN_OWN_PROCESS(forks());
 }
+
+/* ---- what an ended thread leaves to the next ---- */
+
+static void *take_and_free(void *unused)
+{
+    (void)unused;
+    void *block = arn_malloc(64);
+    arn_free(block);
+    return block;
+}
+
+static void *wait_for_all(void *barrier)
+{
+    void *block = take_and_free(NULL);
+    pthread_barrier_wait(barrier);
+    return block;
+}
+
+static size_t pool_bytes(void)
+{
+    return atomic_load(&arn__arena_totals.pool_bytes);
+}
+
+static void lists_are_inherited(void)
+{
+    enum { THREADS = 30 };
+    pthread_t threads[THREADS];
+    void *blocks[2];
+    arn_free(arn_malloc(1));
+    for (unsigned i = 0; i < 2; i++) {
+        ASSERT_EQ(pthread_create(&threads[0], NULL, take_and_free, NULL), 0);
+        pthread_join(threads[0], &blocks[i]);
+    }
+    EXPECT_EQ(blocks[1], blocks[0]);
+
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    size_t before = pool_bytes();
+    for (unsigned i = 0; i < THREADS; i++)
+        ASSERT_EQ(pthread_create(&threads[i], NULL, wait_for_all, &barrier), 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT_GT(pool_bytes(), before);
+    EXPECT_LE(pool_bytes(), before + (size_t)4 * 2 * SLICE_BYTES); /* pthread_create's, too */
+    arn_malloc_trim(0);
+    EXPECT_LT(pool_bytes(), before);
+}
+
+TEST(thread, the_next_one_begins_with_the_lists_of_one_that_ended)
+{
+    IN_OWN_PROCESS(lists_are_inherited());
+}
