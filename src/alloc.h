@@ -13,18 +13,21 @@
 #include "size_class.h"
 #include "thread.h"
 
+/* Never inlined into the fast paths, as link-time optimisation would: they would save registers for it. */
+#define ARN__SLOW __attribute__((noinline))
+
 /* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */
-void *arn__malloc_slow(size_t last);
+ARN__SLOW void *arn__malloc_slow(size_t last);
 
 /* A class whose list is empty. NULL with ENOMEM. */
-void *arn__malloc_refill(size_t class_idx, struct heap *heap);
+ARN__SLOW void *arn__malloc_refill(size_t class_idx, struct heap *heap);
 
 /* Everything that is not the free of a valid block into a pool of one's own. `function` is named
  * when it turns out to be misuse. */
-void arn__free_slow(void *block, const char *function);
+ARN__SLOW void arn__free_slow(void *block, const char *function);
 
 /* The pool has no block out any more. */
-void arn__free_emptied(struct descriptor *pool);
+ARN__SLOW void arn__free_emptied(struct descriptor *pool);
 
 void *arn__calloc(size_t count, size_t bytes);
 void *arn__realloc(void *block, size_t bytes, const char *function);
@@ -56,8 +59,8 @@ static inline void *arn__malloc(size_t bytes)
 
 static inline void arn__free(void *pointer, const char *function)
 {
-    struct descriptor *d = arn__descriptor(pointer);
-    struct block *block = pointer;
+    struct block *block = arn__block_from_program(pointer);
+    struct descriptor *d = arn__descriptor(block);
     /* The order matters: only what has an owner, and this thread as such, is read at all. */
     if (__builtin_expect(ARN__PEEK(d->owner) == arn__thread.heap &&
                              arn__pool_starts_block(d, block) && block->mark != arn__mark(block),
@@ -67,7 +70,7 @@ static inline void arn__free(void *pointer, const char *function)
             arn__free_emptied(pool);
         return;
     }
-    arn__free_slow(pointer, function);
+    arn__free_slow(block, function);
 }
 
 #endif
