@@ -1,4 +1,5 @@
-"""The allocators that are compared: a name, and the library to preload."""
+"""The allocators that are compared: a name, and the library to preload; or that it is linked into
+programs of its own."""
 
 import difflib
 import os
@@ -14,7 +15,8 @@ DEBIAN = {
     "tcmalloc": ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
     "tbb": ("libtbbmalloc_proxy.so.2", "libtbbmalloc2"),
 }
-NAMES = ["glibc", "arenite", *DEBIAN]
+LINKED = "arenite-static"
+NAMES = ["glibc", "arenite", LINKED, *DEBIAN]
 
 
 class Refused(Exception):
@@ -26,6 +28,7 @@ class Allocator:
     name: str
     library: str | None  # None: what the program has anyway
     version: str
+    linked: bool = False  # not preloaded: part of the programs, of which it has only some
 
     @property
     def settings(self) -> list[str]:
@@ -78,6 +81,11 @@ def _known(name: str, arenite: str | None, build: Path) -> Allocator:
         return Allocator("glibc", None, os.confstr("CS_GNU_LIBC_VERSION") or "unknown")
     if name == "arenite":
         return _arenite(arenite, build)
+    if name == LINKED:
+        programs = build / "static"
+        if not programs.exists():
+            raise Refused(f"{name}: no {programs}")
+        return Allocator(name, None, f"linked into {programs}/*", linked=True)
     file, package = DEBIAN[name]
     path = f"{_system_directory()}/{file}"
     if not os.path.exists(path):
@@ -92,6 +100,8 @@ def find(words: list[str], arenite: str | None, build: Path) -> tuple[list[Alloc
     chosen: dict[str, Allocator] = {}
     absent = []
     given = dict(word.split("=", 1) for word in words if "=" in word)
+    if LINKED in given:
+        raise Refused(f"{LINKED} is part of the programs in {build / 'static'}: no library")
     named = [word for word in words if "=" not in word]
     for name in named:
         if name not in NAMES:

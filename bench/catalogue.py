@@ -36,6 +36,7 @@ class Workload:
     settings: list[str]  # NAME=VALUE
     keys: list[str]  # of the lines that it prints
     what: str
+    linked: list[str] | None = None  # the command of its twin, with arenite linked into it
     client: str | None = None
     directory: Path | None = None  # to run in; the programs of the project do not care
     series: str | None = None
@@ -133,9 +134,13 @@ def read(source: Path, build: Path, scale: str | None) -> list[Workload]:
     if (source / "workloads/list.txt").exists():
         own = _read(source / "workloads/list.txt")
     for workload in own:
-        workload.command[0] = str(build / "workloads" / workload.command[0])
+        program, *arguments = workload.command
         if scale is not None:
-            workload.command += ["--scale", scale]
+            arguments += ["--scale", scale]
+        workload.command = [str(build / "workloads" / program), *arguments]
+        twin = build / "static" / program
+        if twin.exists():
+            workload.linked = [str(twin), *arguments]
     programs = _read(source / "programs.txt")
     for workload in programs:
         workload.group = "programs"

@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import patches, pyplot, ticker  # noqa: E402
 
-from tables import TITLES, amount, failures, shown, tables  # noqa: E402
+from tables import TITLES, amount, failures, partial, shown, tables  # noqa: E402
 
 matplotlib.rcParams.update(
     {
@@ -25,7 +25,7 @@ matplotlib.rcParams.update(
     }
 )
 
-ARENITE = "#c8401e"
+ARENITE = {"arenite": "#c8401e", "arenite-static": "#e58a4e"}
 OTHERS = ["#6b7280", "#2f6db3", "#3a9a6b", "#8a5fb0", "#c79a1b", "#3aa6b9", "#a3566f", "#7a8b3a"]
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
@@ -50,7 +50,7 @@ class Plots:
         self.result, self.summary = result, result["summary"]
         self.names = [a["name"] for a in result["allocators"]]
         others = iter(OTHERS * len(self.names))
-        self.colours = {n: ARENITE if n == "arenite" else next(others) for n in self.names}
+        self.colours = {n: ARENITE.get(n) or next(others) for n in self.names}
 
     def _svg(self, figure, title: str) -> str:
         # The salt keeps the identifiers of one figure from meeting those of another in the page.
@@ -82,9 +82,11 @@ class Plots:
         figure, axes = pyplot.subplots(1, 2, figsize=(10, 0.4 * len(self.names) + 1), squeeze=False)
         for axis, what in zip(axes[0], TITLES):
             entries = self.summary["means"][what]
-            names = sorted(self.names, key=lambda n: -entries[n]["value"])
+            names = sorted(entries, key=lambda n: -entries[n]["value"])
             self._bars(axis, range(len(names)), [entries[n] for n in names], names, 0.7)
-            axis.set_yticks(range(len(names)), names)
+            some = partial(entries)
+            labels = [f"{n}, {some[n]}" if n in some else n for n in names]
+            axis.set_yticks(range(len(names)), labels)
             for y, name in enumerate(names):
                 axis.text(entries[name]["high"], y, f"  {entries[name]['value']:.2f}", va="center")
             axis.axvline(1, color="#222", linewidth=0.8)
@@ -122,7 +124,7 @@ class Plots:
     def scatter(self) -> str:
         """Each allocator's mean, and its workloads as faint points."""
         figure, axis = pyplot.subplots(figsize=(7, 5))
-        for name in self.names:
+        for name in self.summary["means"]["time"]:
             entries = [w["allocators"] for w in self.summary["workloads"].values()]
             points = [
                 (e[name]["time"]["ratio"], e[name]["rss"]["ratio"]) for e in entries if name in e
@@ -239,6 +241,11 @@ def _comparison(result: dict) -> list[str]:
     )
     if result["summary"]["means"]:
         parts += ["<h2>Geometric means</h2>", plots.means()]
+        for name, count in partial(result["summary"]["means"]["time"]).items():
+            parts.append(
+                f'<p class="note">{escape(name)} has {count} workloads; the tables also have the '
+                "means over those that all have.</p>"
+            )
         if result["summary"]["not_in_means"]:
             left_out = escape(", ".join(result["summary"]["not_in_means"]))
             parts.append(f'<p class="note">Not in the means: {left_out}.</p>')

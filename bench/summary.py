@@ -76,15 +76,37 @@ def _one(runs: _Runs, workload: str, allocator: str, references: dict[str, str])
     return row
 
 
+def _applies(workload: dict, allocator: dict) -> bool:
+    """One that is linked has only the workloads that it is linked into."""
+    return not allocator.get("linked") or workload.get("linked") is not None
+
+
+def _means(runs: _Runs, workloads: dict, had: dict[str, list[str]]) -> dict:
+    """For time and memory, of each allocator over the workloads that it has."""
+    means = {}
+    for what, key in COMPARED.items():
+        means[what] = {}
+        for allocator, names in had.items():
+            own = [runs.of(w, allocator, key) for w in names]
+            base = [runs.of(w, workloads[w]["references"][what], key) for w in names]
+            mean = _interval(own + base, _geometric_mean_of_ratios)
+            means[what][allocator] = {**mean, "workloads": len(names)}
+    return means
+
+
 def summarize(result: dict, reference: str | None) -> dict:
-    """Against `reference`, or against the best peer of each workload: any but arenite."""
-    allocators = [a["name"] for a in result["allocators"]]
+    """Against `reference`, or against the best peer of each workload: any but arenite's."""
+    arenites = [
+        a["name"] for a in result["allocators"] if a["name"] == "arenite" or a.get("linked")
+    ]
     runs = _Runs(result)
     failed = {(f["workload"], f["allocator"]) for f in result["failures"]}
-    workloads, means, complete = {}, {}, []
-    for workload in [w["name"] for w in result["workloads"]]:
-        well = [a for a in allocators if (workload, a) in runs.runs and (workload, a) not in failed]
-        peers = [a for a in well if a != "arenite"] or well
+    workloads, complete = {}, {}
+    for entry in result["workloads"]:
+        workload = entry["name"]
+        applying = [a["name"] for a in result["allocators"] if _applies(entry, a)]
+        well = [a for a in applying if (workload, a) in runs.runs and (workload, a) not in failed]
+        peers = [a for a in well if a not in arenites] or well
         if reference is not None:
             peers = [a for a in well if a == reference]
         if not peers:
@@ -94,17 +116,21 @@ def summarize(result: dict, reference: str | None) -> dict:
             "references": references,
             "allocators": {a: _one(runs, workload, a, references) for a in well},
         }
-        if well == allocators:
-            complete.append(workload)
-    for what, key in COMPARED.items() if complete else ():
-        base = [runs.of(w, workloads[w]["references"][what], key) for w in complete]
-        means[what] = {
-            a: _interval([runs.of(w, a, key) for w in complete] + base, _geometric_mean_of_ratios)
-            for a in allocators
-        }
+        if well == applying:
+            complete[workload] = applying
+    had = {
+        a["name"]: [w for w, applying in complete.items() if a["name"] in applying]
+        for a in result["allocators"]
+    }
+    had = {allocator: names for allocator, names in had.items() if names}
+    common = [w for w, applying in complete.items() if set(had) <= set(applying)]
     return {
         "reference": reference or "best peer",
         "workloads": workloads,
-        "means": means,
+        "means": _means(runs, workloads, had) if had else {},
+        # Where some have only some of the workloads: of those that all have.
+        "common_means": _means(runs, workloads, {a: common for a in had})
+        if 0 < len(common) < len(complete)
+        else {},
         "not_in_means": [w["name"] for w in result["workloads"] if w["name"] not in complete],
     }

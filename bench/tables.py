@@ -53,20 +53,55 @@ def _curve(curve: dict) -> Table:
     return Table(title, "median; in brackets, against the first", list(header), [*map(list, rows)])
 
 
+def _absent(result: dict, workload: str, name: str) -> str:
+    """Why there is no figure."""
+    failed = any(f["workload"] == workload and f["allocator"] == name for f in result["failures"])
+    return "failed" if failed else "-"
+
+
+def _row(result: dict, workload: str, under: dict, show) -> list[str]:
+    """A cell for each allocator."""
+    names = [a["name"] for a in result["allocators"]]
+    return [show(under[a]) if a in under else _absent(result, workload, a) for a in names]
+
+
+def _mean_rows(label: str, names: list[str], means: dict) -> list[list[str]]:
+    def cells(end: str) -> list[str]:
+        return [f"{means[a][end]:.3f}" if a in means else "-" for a in names]
+
+    return [
+        [label, *cells("value"), ""],
+        ["  from", *cells("low"), "95 % interval"],
+        ["  to", *cells("high"), ""],
+    ]
+
+
+def partial(means: dict) -> dict[str, str]:
+    """Of allocators that have only some of the workloads: how many, in words."""
+    counts = {name: mean["workloads"] for name, mean in means.items()}
+    most = max(counts.values())
+    return {name: f"{n} of {most}" for name, n in counts.items() if n < most}
+
+
 def _ratios(result: dict, what: str) -> Table:
     summary = result["summary"]
     names = [a["name"] for a in result["allocators"]]
     rows = []
     for workload, entry in summary["workloads"].items():
         under, base = entry["allocators"], entry["references"][what]
-        ratios = [f"{under[a][what]['ratio']:.2f}" if a in under else "failed" for a in names]
+        ratios = _row(result, workload, under, lambda entry: f"{entry[what]['ratio']:.2f}")
         rows.append([workload, *ratios, f"{amount(what, under[base][what]['value'])} {base}"])
     note = f"ratio to {summary['reference']}; last, what is 1.00"
     if summary["means"]:
-        means = [summary["means"][what][a] for a in names]
-        rows.append(["geometric mean", *(f"{m['value']:.3f}" for m in means), ""])
-        rows.append(["  from", *(f"{m['low']:.3f}" for m in means), "95 % interval"])
-        rows.append(["  to", *(f"{m['high']:.3f}" for m in means), ""])
+        means = summary["means"][what]
+        rows += _mean_rows("geometric mean", names, means)
+        if some := partial(means):
+            counts = [str(means[a]["workloads"]) if a in means else "-" for a in names]
+            rows.append(["  of workloads", *counts, ""])
+            note += "".join(f"; mean of {name}: of {count}" for name, count in some.items())
+    if common := summary.get("common_means"):
+        count = next(iter(common[what].values()))["workloads"]
+        rows += _mean_rows(f"mean of the {count} that all have", names, common[what])
     if summary["not_in_means"]:
         note += f"; not in the mean: {', '.join(summary['not_in_means'])}"
     return Table(TITLES[what], note, ["", *names, "1.00"], rows)
@@ -77,9 +112,8 @@ def _faults(result: dict) -> Table:
     rows = []
     for workload, entry in result["summary"]["workloads"].items():
         under = entry["allocators"]
-        rows.append(
-            [workload, *(f"{under[a]['minflt']:.0f}" if a in under else "failed" for a in names)]
-        )
+        row = _row(result, workload, under, lambda entry: f"{entry['minflt']:.0f}")
+        rows.append([workload, *row])
     return Table("Page faults", "minor faults, median", ["", *names], rows)
 
 
@@ -99,8 +133,8 @@ def _figures(result: dict) -> Table:
     for workload, entry in result["summary"]["workloads"].items():
         under = entry["allocators"]
         for key in next(iter(under.values()))["figures"]:
-            values = [f"{under[a]['figures'][key]:.6g}" if a in under else "failed" for a in names]
-            rows.append([f"{workload} {key}", *values])
+            row = _row(result, workload, under, lambda entry: f"{entry['figures'][key]:.6g}")
+            rows.append([f"{workload} {key}", *row])
     return Table("Own figures", "what workloads say of themselves, median", ["", *names], rows)
 
 

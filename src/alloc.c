@@ -283,6 +283,7 @@ size_t arn__usable(void *block, const char *function)
 {
     if (block == NULL)
         return 0;
+    block = arn__block_from_program(block);
     const char *misuse = misuse_of(block, used_after);
     if (misuse != NULL) {
         arn__misuse(function, block, misuse);
@@ -346,6 +347,7 @@ void *arn__realloc(void *block, size_t bytes, const char *function)
 {
     if (block == NULL)
         return arn__malloc(bytes);
+    block = arn__block_from_program(block);
     const struct descriptor *d = arn__descriptor(block);
     if (arn__pool_has_out(d, block)) {
         if (bytes > 0 && fits(arn__size_classes[d->class_idx].block_bytes, bytes))

@@ -13,18 +13,21 @@
 #include "size_class.h"
 #include "thread.h"
 
+/* Never inlined into the fast paths, as link-time optimisation would: they would save registers for it. */
+#define ARN__SLOW __attribute__((noinline))
+
 /* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */
-void *arn__malloc_slow(size_t last);
+ARN__SLOW void *arn__malloc_slow(size_t last);
 
 /* A size whose list is empty: less 1, in quanta. NULL with ENOMEM. */
-void *arn__malloc_refill(size_t quanta);
+ARN__SLOW void *arn__malloc_refill(size_t quanta);
 
 /* Everything that is not the free of a valid block into a pool of one's own. `function` is named
  * when it turns out to be misuse. */
-void arn__free_slow(void *block, const char *function);
+ARN__SLOW void arn__free_slow(void *block, const char *function);
 
 /* The countdown of the pool that this block was in has ended. */
-void arn__free_emptied(const void *block);
+ARN__SLOW void arn__free_emptied(const void *block);
 
 void *arn__calloc(size_t count, size_t bytes);
 void *arn__realloc(void *block, size_t bytes, const char *function);
@@ -55,7 +58,7 @@ static inline void *arn__malloc(size_t bytes)
     ARN__HIDE(index);
     ARN__HIDE(block); /* or gcc has it in a register that is not the result's */
     arn__heap_list_at(heap, index)->first = block->next;
-    block->mark = 0;
+    arn__block_hand_out(block);
     return block;
 }
 
@@ -74,6 +77,7 @@ static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 
 static inline void arn__free(void *pointer, const char *function)
 {
+    pointer = arn__block_from_program(pointer);
     uintptr_t index = arn__descriptor_index(pointer);
     if (__builtin_expect(!arn__is_own(&index, pointer), false)) {
         arn__free_slow(pointer, function);

@@ -81,7 +81,7 @@ static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx)
     if (__builtin_expect(block == NULL, 0))
         return NULL;
     list->first = block->next;
-    block->mark = 0;
+    arn__block_hand_out(block);
     return block;
 }
 

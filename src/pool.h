@@ -91,6 +91,24 @@ static inline bool arn__looks_marked(const struct block *block)
     return (uint32_t)block->mark == (uint32_t)arn__mark(block);
 }
 
+/* Where the compiler optimises a program together with this library, it thinks of blocks as libc's:
+ * what the program frees next need not be stored to, and what it has just been given holds anything.
+ * Not so the mark. */
+
+/* Clears the mark of a block that goes to the program. */
+static inline void arn__block_hand_out(struct block *block)
+{
+    block->mark = 0;
+    __asm__ volatile("" : : "m"(block->mark)); /* it is needed */
+}
+
+/* A pointer from the program, of which the compiler knows nothing. */
+static inline void *arn__block_from_program(void *pointer)
+{
+    __asm__("" : "+r"(pointer));
+    return pointer;
+}
+
 /* ---- looking; any thread, for a block that is out ---- */
 
 /* The owner field of a pool that this heap filled and that was detached then. */

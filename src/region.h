@@ -22,8 +22,9 @@ enum {
 
 /* 64 arenas of a region. */
 struct stretch {
-    uint64_t free;    /* one bit per arena: ARENA_FREE, or not opened yet */
-    uint32_t longest; /* of the runs of free arenas that begin here: arenas, those behind included */
+    uint64_t free; /* one bit per arena: ARENA_FREE, or not opened yet */
+    uint32_t
+        longest; /* of the runs of free arenas that begin here: arenas, those behind included */
 };
 
 struct region {

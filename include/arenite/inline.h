@@ -92,6 +92,9 @@ void arn__inline_free_emptied(const void *block) __asm__("arn__free_emptied");
 #define ARN__INLINE static inline __attribute__((always_inline))
 #define ARN__INLINE_LIKELY(condition) __builtin_expect(!!(condition), 1)
 
+/* Compilers know what malloc returns: a block that holds nothing yet. This one holds its mark. */
+#define ARN__INLINE_HIDE(pointer) __asm__("" : "+r"(pointer))
+
 ARN__INLINE uintptr_t arn__inline_mark(const void *block)
 {
     return (uintptr_t)block + 0x5a17e9b1u;
@@ -157,7 +160,7 @@ ARN__INLINE uint64_t arn__inline_quotient(uint64_t offset, uint64_t divisor)
 
 /* ---- what programs call ---- */
 
-ARN__INLINE ARN_MALLOC void *arn_inline_malloc(size_t bytes)
+ARN__INLINE void *arn_inline_malloc(size_t bytes)
 {
     struct arn__inline_heap *heap = arn__inline_heap;
     struct arn__inline_list *list;
@@ -174,11 +177,16 @@ ARN__INLINE ARN_MALLOC void *arn_inline_malloc(size_t bytes)
         return ARN__INLINE_MALLOC(bytes);
     list->first = block->next;
     block->mark = 0;
+    __asm__ volatile(
+        ""
+        :
+        : "m"(block->mark)); /* needed, whatever follows: free() is known to compilers */
     return block;
 }
 
 ARN__INLINE void arn_inline_free(void *pointer)
 {
+    ARN__INLINE_HIDE(pointer);
     struct arn__inline_block *block = (struct arn__inline_block *)pointer;
     uintptr_t address = (uintptr_t)pointer;
     const char *table = arn__inline_directory.nowhere +
@@ -201,6 +209,7 @@ ARN__INLINE void arn_inline_free(void *pointer)
 
 ARN__INLINE void arn_inline_free_sized(void *pointer, size_t bytes)
 {
+    ARN__INLINE_HIDE(pointer);
     struct arn__inline_block *block = (struct arn__inline_block *)pointer;
     if (__builtin_constant_p(bytes) && bytes - 1 < ARN__POOLED_BYTES) {
         /* A block of the current pool needs no look at its descriptor. */

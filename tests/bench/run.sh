@@ -36,7 +36,7 @@ claim() {
 }
 
 # A benchmark of its own: the runner with other lists.
-mkdir -p bench/workloads bench/programs
+mkdir -p bench/workloads bench/static bench/programs
 cp "$ARENITE_SRCDIR"/bench/run "$ARENITE_SRCDIR"/bench/*.py bench
 cp "$ARENITE_BENCH/measure" bench
 cat >bench/workloads/list.txt <<'END'
@@ -69,6 +69,8 @@ echo "live_bytes 100"
 echo "rss_bytes $((${1%k} * 200))"
 END
 chmod +x ./*.sh
+cp quick.sh ../static
+echo 'test -z "${LD_PRELOAD-}"' >>../static/quick.sh
 cd "$work" || exit 1
 
 # runs STATUS ARGUMENT...: the runner; leaves out and err.
@@ -176,6 +178,48 @@ traced() {
 if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
     claim "system calls are counted" traced
 fi
+
+# --- Linked, not preloaded -------------------------------------------------------------------------
+
+linked() {
+    runs 0 --quick --scale 2 --set quick,served --json l.json glibc arenite arenite-static &&
+        holds l.json '{(x["workload"], x["allocator"]) for x in r["runs"]} ==
+            {(w, a) for w in ("quick", "served") for a in ("glibc", "arenite")}
+            | {("quick", "arenite-static")}' &&
+        holds l.json 'r["workloads"][0]["linked"][0].endswith("/static/quick.sh")' &&
+        holds l.json 'r["workloads"][0]["linked"][1:] == r["workloads"][0]["command"][1:]' &&
+        holds l.json 'r["failures"] == [] and r["summary"]["not_in_means"] == []'
+}
+no_peer() {
+    holds l.json 'all(e["references"] == {"time": "glibc", "rss": "glibc"}
+        for e in r["summary"]["workloads"].values())'
+}
+counted() {
+    holds l.json '{a: m["workloads"] for a, m in r["summary"]["means"]["time"].items()} ==
+            {"glibc": 2, "arenite": 2, "arenite-static": 1}' &&
+        holds l.json 'all(m["workloads"] == 1 and abs(m["value"] -
+            r["summary"]["workloads"]["quick"]["allocators"][a]["time"]["ratio"]) < 1e-9
+            for a, m in r["summary"]["common_means"]["time"].items())' &&
+        grep -q '^Time (.*; mean of arenite-static: of 1 of 2)' out &&
+        grep -q '^served .* - .* glibc$' out && grep -q '^mean of the 1 that all have ' out
+}
+linked_page() {
+    runs 0 --report l.json --html l.html && grep -q 'arenite-static has 1 of 2 workloads' l.html
+}
+by_default() {
+    runs 0 --quick --rounds 1 --set quick --json d.json &&
+        holds d.json '"arenite-static" in [a["name"] for a in r["allocators"]]' &&
+        mv bench/static away && runs 0 --quick --rounds 1 --set quick --json d.json &&
+        mv away bench/static && grep -q 'skipped arenite-static: no ' err &&
+        holds d.json '"arenite-static" not in [a["name"] for a in r["allocators"]]'
+}
+claim "arenite-static runs the workloads that it is linked into, and no others" linked
+claim "arenite-static is no peer" no_peer
+claim "means say of how many workloads they are, and there are those that compare" counted
+claim "the page says so, too" linked_page
+claim "arenite-static is there by default if it was built" by_default
+claim "arenite-static cannot be given a library" \
+    refuses "arenite-static is part of the programs" arenite-static="$ARENITE_LIB"
 
 # --- Failures -------------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
 #!/bin/bash
-# workloads.sh - every workload of bench/workloads/list.txt runs and finds its data unharmed, prints
-# the figures it says it does, and notices an allocator that is broken.
+# workloads.sh - every workload of bench/workloads/list.txt, and its twin with arenite linked in, runs and
+# finds its data unharmed, prints the figures it says it does, and notices an allocator that is broken.
 #
-# Prints TAP. ARENITE_WORKLOADS is the directory of the programs; CC (default: cc) compiles the broken
+# Prints TAP. ARENITE_BENCH is the directory above that of the programs; CC (default: cc) compiles the broken
 # allocator.
 
 set -u
-: "${ARENITE_LIB:?the preload library}" "${ARENITE_SRCDIR:?}" "${ARENITE_WORKLOADS:?}"
+: "${ARENITE_LIB:?the preload library}" "${ARENITE_SRCDIR:?}" "${ARENITE_BENCH:?}"
 
 if [ -n "${EMULATOR:-}" ]; then
     echo "1..0 # SKIP the workloads are for the machine that builds"
@@ -31,19 +31,24 @@ claim() {
     fi
 }
 
-# run LIBRARY COMMAND...: a fiftieth of the workload under a preloaded library.
+# run LIBRARY PROGRAM ARGUMENT...: a fiftieth of the workload under a preloaded library, or none ("").
 run() {
     local library=$1 program=$2
     shift 2
-    timeout 60 env LD_PRELOAD="$library" "$ARENITE_WORKLOADS/$program" "$@" --scale 0.02 \
+    timeout 60 env LD_PRELOAD="$library" "$ARENITE_BENCH/$program" "$@" --scale 0.02 \
         >"$work/out" 2>"$work/err"
 }
 
-# runs "COMMAND" "KEYS": of a series, {N,N,...}, the first.
+# runs LIBRARY "COMMAND" "KEYS": of a series, {N,N,...}, the first.
 runs() {
     # shellcheck disable=SC2046 # a command and its arguments
-    run "$ARENITE_LIB" $(sed 's/{\([^,]*\),[^}]*}/\1/' <<<"$1") &&
-        [ ! -s "$work/err" ] && [ "$(keys_printed)" = "$(keys_listed "$2")" ]
+    run "$1" $(sed 's/{\([^,]*\),[^}]*}/\1/' <<<"$2") &&
+        [ ! -s "$work/err" ] && [ "$(keys_printed)" = "$(keys_listed "$3")" ]
+}
+
+# Nobody but arenite reads its options.
+is_linked() {
+    ARENITE_OPTIONS=show=1 run "" "$1" && grep -q '^arenite: ' "$work/err"
 }
 
 keys_printed() {
@@ -64,8 +69,11 @@ notices() {
 }
 
 while IFS='|' read -r name _ command keys _; do
-    [ -z "${name// /}" ] || [ "${name:0:1}" = '#' ] || claim "${name// /}" runs "$command" "$keys"
+    case ${name// /} in "" | "#"*) continue ;; esac
+    claim "${name// /}" runs "$ARENITE_LIB" "workloads/${command# }" "$keys"
+    claim "${name// /} with arenite linked in" runs "" "static/${command# }" "$keys"
 done <"$list"
+claim "what it is linked into runs with arenite" is_linked static/hot_pair
 
 # Never frees, and gives every thousandth block twice.
 cat >"$work/broken.c" <<'END'
@@ -113,7 +121,7 @@ END
 if ${CC:-cc} -O1 -fno-builtin -shared -fPIC "$work/broken.c" -o "$work/broken.so" 2>"$work/err"; then
     for command in "batch fifo" "batch lifo" "batch random" power_law exchange; do
         # shellcheck disable=SC2086 # a command and its arguments
-        claim "$command notices a block given twice" notices $command
+        claim "$command notices a block given twice" notices workloads/$command
     done
 else
     echo "# no C compiler: $(cat "$work/err")"
