@@ -200,8 +200,8 @@ static bool start(void)
 
 enum {
     LOOKED_AT = 4,
-    SET_ASIDE_MOST =
-        4, /* heaps of ended threads that keep their current pools for the next thread */
+    /* Heaps of ended threads that keep their current pools for the next thread. */
+    SET_ASIDE_MOST = 4,
 };
 
 /* The heap of a thread that is gone without its destructor: it was born in the last round of
