@@ -10,7 +10,8 @@
 
 enum {
     ALL_SLICES = 0xffff,
-    LOOKED_AT = 4, /* arenas of one list that are looked at: no walk is longer */
+    LOOKED_AT = 4,        /* arenas of one list that are looked at: no walk is longer */
+    DIRTY_LOOKED_AT = 32, /* before a system call, which takes longer */
     REUSED_SOON_MS = 1000,
 };
 
@@ -379,9 +380,37 @@ static unsigned purgeable_run(unsigned dirty, unsigned *first)
     return 0;
 }
 
+/* What to purge: the oldest, but rather whole arenas than parts of those that will be filled first, and
+ * whole huge pages: a part costs the page, and its memory comes back in small ones. */
+static struct arena *find_dirty(void)
+{
+    unsigned looked_at = 0;
+    for (struct arena *arena = dirty_first; arena != NULL && looked_at < DIRTY_LOOKED_AT;
+         arena = arena->dirty_next, looked_at++) {
+        if (arena->state == ARENA_FREE &&
+            (!arn__region_group_is_huge(arena) || arn__region_group_is_free(arena)))
+            return arena;
+    }
+    return dirty_first;
+}
+
+static bool take_dirty_group(struct arena *arena, struct dirty_range *range)
+{
+    char *base = (char *)((uintptr_t)arena->base & ~(uintptr_t)(GROUP_BYTES - 1));
+    if (!arn__region_group_is_huge(arena) ||
+        !arn__region_take_at(arena->region, base, GROUP_ARENAS, pool_bytes()))
+        return false;
+    hold_span(base, GROUP_ARENAS);
+    range->base = base;
+    range->slices = GROUP_BYTES / SLICE_BYTES;
+    return true;
+}
+
 /* A free arena and the free dirty ones right behind it. */
 static void take_dirty_span(struct arena *arena, struct dirty_range *range, size_t most_slices)
 {
+    if (take_dirty_group(arena, range))
+        return;
     range->base = arena->base;
     range->slices = 0;
     while (range->slices + ARENA_SLICES <= most_slices || range->slices == 0) {
@@ -400,7 +429,7 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
 bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices)
 {
     while (dirty_first != NULL) {
-        struct arena *arena = dirty_first;
+        struct arena *arena = find_dirty();
         if (arena->state == ARENA_FREE) {
             take_dirty_span(arena, range, most_slices);
             if (range->slices > 0)

@@ -245,6 +245,11 @@ static bool reserve(size_t bytes)
     return true;
 }
 
+static uint8_t group_bit(size_t idx)
+{
+    return (uint8_t)(1u << (idx % WORD_BITS / GROUP_ARENAS));
+}
+
 /* Moves the frontier past `arenas`. */
 static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
 {
@@ -257,9 +262,11 @@ static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
         return false;
     /* What is full of blocks sooner or later wastes little of a huge page: that is what pools hold. A
      * large block may be large and hardly touched. A small heap pays nothing. */
-    if (arn__options.huge == HUGE_AUTO && pool_bytes / 16 >= GROUP_BYTES &&
-        arn__region_totals.huge_bytes + bytes <= pool_bytes + pool_bytes / 16) {
+    if (arn__options.huge == HUGE_AUTO && pool_bytes / 8 >= GROUP_BYTES &&
+        arn__region_totals.huge_bytes + bytes <= pool_bytes + pool_bytes / 8) {
         arn__os_huge(from, bytes, true);
+        for (size_t i = region->opened; i < target; i += GROUP_ARENAS)
+            region->stretches[i / WORD_BITS].huge |= group_bit(i);
         region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
         arn__region_totals.huge_bytes += bytes;
     }
@@ -324,6 +331,24 @@ void arn__region_put(char *base, size_t arenas)
 {
     struct region *region = arn__arena(base)->region;
     mark(region, (size_t)(base - region->base) / ARENA_BYTES, arenas, true);
+}
+
+static size_t idx_of(const struct arena *arena)
+{
+    return (size_t)(arena->base - arena->region->base) / ARENA_BYTES;
+}
+
+bool arn__region_group_is_huge(const struct arena *arena)
+{
+    size_t idx = idx_of(arena);
+    return arena->region->stretches[idx / WORD_BITS].huge & group_bit(idx);
+}
+
+bool arn__region_group_is_free(const struct arena *arena)
+{
+    size_t first = idx_of(arena) / GROUP_ARENAS * GROUP_ARENAS;
+    uint64_t free = arena->region->stretches[first / WORD_BITS].free >> (first % WORD_BITS);
+    return (free & ((1u << GROUP_ARENAS) - 1)) == (1u << GROUP_ARENAS) - 1;
 }
 
 size_t arn__region_release_free(void (*forget)(struct arena *))

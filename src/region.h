@@ -23,8 +23,9 @@ enum {
 /* 64 arenas of a region. */
 struct stretch {
     uint64_t free; /* one bit per arena: ARENA_FREE, or not opened yet */
-    uint32_t
-        longest; /* of the runs of free arenas that begin here: arenas, those behind included */
+    /* Of the runs of free arenas that begin here: in arenas, those behind included. */
+    uint32_t longest;
+    uint8_t huge; /* one bit per group: huge pages were asked for */
 };
 
 struct region {
@@ -58,6 +59,10 @@ bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_
 
 /* Back to the free map. */
 void arn__region_put(char *base, size_t arenas);
+
+/* The group that this arena of a region is in: has it huge pages? Is all of it free? */
+bool arn__region_group_is_huge(const struct arena *arena);
+bool arn__region_group_is_free(const struct arena *arena);
 
 /* Unmaps regions that are wholly free, except the first; returns their bytes. `forget` is told of
  * every arena that goes. */
