@@ -417,6 +417,31 @@ static void collects_in_a_child(int k)
     check_all();
 }
 
+static void dirty_one(void)
+{
+    free(take_dirty());
+}
+
+/* The fast path of calloc; the handler has had the block that it is about to hand out. */
+static void zeroes(int k)
+{
+    block_bytes = 200;
+    free(malloc(block_bytes));
+    blocks[0] = malloc(block_bytes);
+    act = dirty_one;
+    stop_at = k;
+    stepping(true);
+    char *zeroed = calloc(1, block_bytes);
+    stepping(false);
+    if (stop_at != 0)
+        _exit(NO_MORE);
+    for (size_t i = 0; i < block_bytes; i++)
+        CHECK(zeroed[i] == 0);
+    memset(zeroed, 1, block_bytes);
+    blocks[1] = (void *)zeroed;
+    check_blocks(40);
+}
+
 int main(void)
 {
     struct sigaction action = {.sa_sigaction = trapped, .sa_flags = SA_SIGINFO};
@@ -435,6 +460,7 @@ int main(void)
     run_steps(pushes_in_a_child, "frees another's block in a child");
     run_steps(ends_a_rest, "a slow path amid a rest");
     run_some_steps(refills, 11, INT_MAX, "refills");
+    run_steps(zeroes, "hands out a zeroed block");
     run_steps(refills_from_another, "refills from another pool");
     run_steps(refills_among_others, "refills among other threads");
     run_some_steps(refills_in_a_child, 11, INT_MAX, "refills in a child");
