@@ -53,10 +53,16 @@ static void reclaim(struct heap *heap)
 /* NULL when the list is empty. */
 static void *pop_zeroed(struct heap *heap, unsigned class_idx, size_t bytes)
 {
-    struct block *first = heap->lists[class_idx].free.first;
-    bool fresh = first != NULL && first->mark == arn__fresh_mark(first);
-    struct block *block = arn__heap_pop(heap, class_idx);
-    return block == NULL ? NULL : memset(block, 0, fresh ? sizeof *block : bytes);
+    struct free_list *list = &heap->lists[class_idx].free;
+    struct block *block = list->first;
+    if (block == NULL)
+        return NULL;
+    list->first = block->next;
+    /* Before, a signal handler may have had the block, and given it back. */
+    atomic_signal_fence(memory_order_seq_cst);
+    bool fresh = block->mark == arn__fresh_mark(block);
+    block->mark = 0;
+    return memset(block, 0, fresh ? sizeof *block : bytes);
 }
 
 static void *alloc_pooled(struct heap *heap, unsigned class_idx, bool zeroed)

@@ -242,6 +242,8 @@ void arn__pool_recover(struct descriptor *pool)
             struct block *block = (struct block *)(base + (size_t)i * block_bytes);
             if (arn__is_marked(block)) {
                 block->next = first;
+                /* Not fresh: a thread that is not here may have been writing to it. */
+                block->mark = arn__mark(block);
                 first = block;
                 found++;
             }

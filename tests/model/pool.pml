@@ -16,9 +16,9 @@
  * else's business; where they do not, there is a data race.
  *
  * What is left out. fork; signal handlers (whose frees are like another thread's: a push); the orphan
- * heap (a heap under a lock); the counter of quick refills: the countdown of a heap's current pool
- * stands still at NEEDED_CURRENT. Choices of policy (which of several partial pools, room for one
- * more, whether this is the only thread) are anybody's guess here: more is searched than can happen.
+ * heap (a heap under a lock); the countdown of a heap's list, which ends for nothing; empty pools that
+ * a heap keeps. Choices of policy (which of several partial pools, room for one more, whether this is
+ * the only thread) are anybody's guess here: more is searched than can happen.
  *
  * Configured by -D (defaults below); a macro BREAK_... makes one mistake, which must be noticed.
  */
@@ -93,6 +93,7 @@ byte local_list[PLACES + 1];     /* [owner] */
 byte needed[PLACES + 1];    /* [owner] */
 byte carved[PLACES + 1];    /* [owner] */
 bool rests[PLACES + 1];     /* [owner] POOL_RESTING */
+bool to_list[PLACES + 1];   /* [owner] frees_to: the heap's list; else `local` */
 byte next[PLACES + 1];      /* [owner, or the shard's lock] */
 byte prev[PLACES + 1];      /* [owner, or the shard's lock] */
 byte link[BLOCKS];          /* a free block's `next`, within its pool */
@@ -141,12 +142,17 @@ byte ended;
     (IS(pool, 0, place_) + IS(pool, 1, place_) + IS(pool, 2, place_) + IS(pool, 3, place_))
 #endif
 /* As pool.h has it, of a pool that is no heap's current one, */
-#define NEEDED_IS_RIGHT(pool) \
-    assert(!rests[pool] && needed[pool] == carved[pool] - HOW_MANY(pool, IN_LOCAL))
+#define NEEDED_IS_RIGHT(pool)                                                         \
+    assert(!rests[pool] && HOW_MANY(pool, IN_LIST) == 0 &&                            \
+           needed[pool] == carved[pool] - HOW_MANY(pool, IN_LOCAL))
 /* and of one that rests, when `taken` blocks have come in that do not count yet. */
 #define REST_IS_RIGHT(pool, taken)                                                  \
     assert(rests[pool] && carved[pool] == CAPACITY && HOW_MANY(pool, IN_LIST) == 0 && \
            needed[pool] + HOW_MANY(pool, IN_LOCAL) == THRESHOLD + (taken))
+/* I2, of a heap's current pool, before it is given something. */
+#define IS_CURRENT(class, pool)                                                       \
+    assert(current[class] == pool && !rests[pool] && needed[pool] == NEEDED_CURRENT && \
+           local_list[pool] == 0 && HOW_MANY(pool, IN_LOCAL) == 0)
 #define CHAIN_IS_COUNTED(pool) assert(COUNT(remote[pool]) == HOW_MANY(pool, IN_REMOTE))
 
 /* Scratch of a single step. */
@@ -215,7 +221,7 @@ inline check_end()
 
 inline pool_set_owner(pool, heap)
 {
-    d_step { OWNS(pool); owner[pool] = heap }
+    d_step { OWNS(pool); to_list[pool] = false; owner[pool] = heap }
 }
 
 /* Within a step. */
@@ -265,6 +271,7 @@ inline pool_create(class, pool)
             next[pool] = 0;
             prev[pool] = 0;
             rests[pool] = false;
+            to_list[pool] = false;
             class_idx[pool] = class;
             owner[pool] = me;
             pool_carve(pool)
@@ -870,31 +877,74 @@ inline push_remote(pool, block)
 }
 
 /* Within a step. */
-inline take_local(class, pool)
+inline begin_current(class, pool)
 {
     OWNS(pool);
-    assert(list[class] == 0);
+    assert(current[class] == 0 && list[class] == 0);
+    current[class] = pool;
     list[class] = local_list[pool];
     move_chain(pool, local_list[pool], HOW_MANY(pool, IN_LOCAL), IN_LOCAL, IN_LIST);
     assert(at == 0);
     local_list[pool] = 0;
-    needed[pool] = NEEDED_CURRENT
+    needed[pool] = NEEDED_CURRENT;
+#ifndef BREAK_BEGIN /* what its thread frees is in nobody's sight when the pool ends */
+    to_list[pool] = true
+#endif
 }
 
-/* list[class] remains 0 if the pool is full. */
-inline refill_from(class, pool)
+/* Within a step. The heap's list returns to the pool. */
+inline end_current(class, pool)
+{
+    OWNS(pool);
+    IS_CURRENT(class, pool);
+    current[class] = 0;
+    local_list[pool] = list[class];
+    move_chain(pool, list[class], HOW_MANY(pool, IN_LIST), IN_LIST, IN_LOCAL);
+    assert(at == 0);
+#ifndef BREAK_END_LIST /* two lists that hold the same blocks */
+    list[class] = 0;
+#endif
+    needed[pool] = carved[pool];
+#ifndef BREAK_END_COUNT /* what comes with the list counts as out */
+    at = local_list[pool];
+    do
+    :: at != 0 -> needed[pool] = needed[pool] - 1; at = link[BLOCK(pool, at)]
+    :: else -> break
+    od;
+#endif
+#ifndef BREAK_END /* what its thread frees goes to the list of another pool */
+    to_list[pool] = false;
+#endif
+    NEEDED_IS_RIGHT(pool)
+}
+
+/* local_list[pool] remains 0 if the pool is full. */
+inline fill(pool)
 {
     if
-    :: local_list[pool] != 0 -> d_step { take_local(class, pool) }
+    :: local_list[pool] != 0
     :: else ->
         pool_take_remote(pool, n);
         if
-        :: n > 0 -> d_step { take_local(class, pool) }
-        :: n == 0 && carved[pool] < CAPACITY ->
-            d_step { pool_carve(pool); take_local(class, pool) }
+        :: n > 0
+        :: n == 0 && carved[pool] < CAPACITY -> d_step { pool_carve(pool) }
         :: LOOKS(pool, n == 0 && carved[pool] == CAPACITY)
         fi
     fi
+}
+
+/* list[class] remains 0 if the pool is full. */
+inline refill_current(class, pool)
+{
+    d_step { OWNS(pool); IS_CURRENT(class, pool); assert(list[class] == 0) }
+    fill(pool);
+    d_step {
+        OWNS(pool);
+        list[class] = local_list[pool];
+        move_chain(pool, local_list[pool], HOW_MANY(pool, IN_LOCAL), IN_LOCAL, IN_LIST);
+        assert(at == 0);
+        local_list[pool] = 0
+    }
 }
 
 /* Any of a heap's partial pools. */
@@ -951,26 +1001,30 @@ inline wake_one(class, pool)
 inline refill(class)
 {
     p = current[class];
-    do
+    if
     :: p != 0 ->
-        refill_from(class, p);
+        refill_current(class, p);
         if
-        :: list[class] != 0 -> break
-        :: else
-        fi;
-        current[class] = 0;
-        if
-        :: pool_detach(p, me)
+        :: list[class] != 0
+        :: else ->
+            d_step { end_current(class, p) }
+            if
+            :: pool_detach(p, me)
 #if FULL_REST
-        :: d_step { begin_rest(class, p, 0); ok = 1 }
+            :: d_step { begin_rest(class, p, 0); ok = 1 }
 #endif
-        fi;
-        if
-        :: ok -> p = 0
-        :: else -> current[class] = p
+            fi;
+            if
+            :: ok -> p = 0
+            :: else ->
+#ifndef BREAK_BEGIN_AGAIN /* what kept it from being detached is left in the word */
+                pool_take_remote(p, n);
+#endif
+                d_step { begin_current(class, p) }
+            fi
         fi
-    :: else -> break
-    od;
+    :: else
+    fi;
     if
     :: p != 0
     :: else ->
@@ -996,12 +1050,12 @@ inline refill(class)
         fi;
         if
         :: p != 0 ->
-            current[class] = p;
-            refill_from(class, p);
-            assert(list[class] != 0)
+            fill(p);
+            d_step { begin_current(class, p) }
         :: else
         fi
-    fi
+    fi;
+    assert(p == 0 || list[class] != 0)
 }
 
 /* The pool, or 0, in p. */
@@ -1010,27 +1064,7 @@ inline retire_current(class)
     p = current[class];
     if
     :: p != 0 ->
-        d_step {
-            OWNS(p);
-            current[class] = 0;
-            do
-            :: list[class] != 0 ->
-                at = list[class];
-                assert(where[BLOCK(p, at)] == IN_LIST);
-                list[class] = link[BLOCK(p, at)];
-                where[BLOCK(p, at)] = IN_LOCAL;
-                link[BLOCK(p, at)] = local_list[p];
-                local_list[p] = at
-            :: else -> break
-            od;
-            needed[p] = carved[p];
-            at = local_list[p];
-            do
-            :: at != 0 -> needed[p] = needed[p] - 1; at = link[BLOCK(p, at)]
-            :: else -> break
-            od;
-            NEEDED_IS_RIGHT(p)
-        }
+        d_step { end_current(class, p) }
         pool_take_remote_counted(p)
     :: else
     fi
@@ -1160,30 +1194,10 @@ inline heap_abandon()
     k = 0
 }
 
-/* The heap's list returns to the pool and comes back with another page. */
-inline lengthen(class)
-{
-    d_step {
-        p = current[class];
-        OWNS(p);
-        assert(local_list[p] == 0); /* or it would be lost */
-        move_chain(p, list[class], HOW_MANY(p, IN_LIST), IN_LIST, IN_LOCAL);
-        local_list[p] = list[class];
-        list[class] = 0;
-        pool_carve(p);
-        take_local(class, p)
-    }
-}
-
-/* A list that was refilled often may be lengthened. */
 inline heap_refill(class)
 {
     heap_wake();
-    refill(class);
-    if
-    :: list[class] != 0 && carved[current[class]] < CAPACITY -> lengthen(class)
-    :: true
-    fi
+    refill(class)
 }
 
 /* ---- alloc.c ---- */
@@ -1192,9 +1206,6 @@ inline malloc(class)
 {
     if
     :: list[class] != 0
-#ifdef BREAK_LENGTHEN /* a request of nothing comes here with a list */
-    :: list[class] != 0 && carved[current[class]] < CAPACITY -> lengthen(class)
-#endif
     :: list[class] == 0 -> heap_refill(class)
     fi;
     if
@@ -1219,19 +1230,23 @@ inline free()
         d_step {
             OWNS(p);
             k = class_idx[p];
-            where[BLOCK(p, b)] = IN_LOCAL;
-            link[BLOCK(p, b)] = local_list[p];
-            local_list[p] = b;
             ok = 0;
             if
-            :: current[k] != p ->
+            :: to_list[p] ->
+                where[BLOCK(p, b)] = IN_LIST;
+                link[BLOCK(p, b)] = list[k];
+                list[k] = b;
+                IS_CURRENT(k, p)
+            :: else ->
+                where[BLOCK(p, b)] = IN_LOCAL;
+                link[BLOCK(p, b)] = local_list[p];
+                local_list[p] = b;
                 needed[p] = needed[p] - 1;
                 if
                 :: rests[p] -> REST_IS_RIGHT(p, 0)
                 :: else -> NEEDED_IS_RIGHT(p)
                 fi;
                 ok = (needed[p] == 0)
-            :: else -> assert(needed[p] == NEEDED_CURRENT)
             fi
         }
         if

@@ -1,8 +1,9 @@
-/* steps.c - a signal handler that comes after every single instruction of what free calls.
+/* steps.c - a signal handler that comes amid what free, malloc and malloc_trim call: after every single
+ * instruction, or, where there are many, after some.
  *
  * The trap flag stops the thread after each instruction; after the k-th, the handler frees and
- * allocates, or forks. Each k has a process of its own. The instructions of free itself do not count:
- * they are the fast path, which is not promised to bear a handler that uses the same lists.
+ * allocates, or forks. Each k has a process of its own. The instructions of free and malloc themselves do
+ * not count: they are the fast paths, which are not promised to bear a handler that uses the same lists.
  */
 #include "blocks.h"
 #include "self.h"
@@ -10,6 +11,7 @@
 #if defined(__x86_64__)
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,18 +20,19 @@
 #include <sys/wait.h>
 #include <ucontext.h>
 
-enum { TRAP_FLAG = 0x100, STEPS_MOST = 4000, NO_MORE = 9, FREE_BYTES = 256 };
+enum { TRAP_FLAG = 0x100, NO_MORE = 9, FREE_BYTES = 256, MALLOC_BYTES = 88 };
 
 /* ---- stepping ---- */
 
 static volatile int step, stop_at; /* 0: the handler has acted */
 static void (*act)(void);
-static uintptr_t free_address;
+static uintptr_t free_address, malloc_address;
 
 static void trapped(int signal_number, siginfo_t *info, void *context)
 {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
-    bool is_fast_path = (uintptr_t)registers[REG_RIP] - free_address < FREE_BYTES;
+    uintptr_t at = (uintptr_t)registers[REG_RIP];
+    bool is_fast_path = at - free_address < FREE_BYTES || at - malloc_address < MALLOC_BYTES;
     (void)signal_number;
     (void)info;
     if (stop_at != 0 && !is_fast_path && ++step == stop_at) {
@@ -58,12 +61,33 @@ static void free_in_steps(void *block, int k)
         _exit(NO_MORE);
 }
 
-/* Runs the scenario for every k, until the handler is not reached any more. */
-static void run_steps(void (*scenario)(int k), const char *what)
+static void *malloc_in_steps(size_t bytes, int k)
+{
+    stop_at = k;
+    stepping(true);
+    void *block = malloc(bytes);
+    stepping(false);
+    if (stop_at != 0)
+        _exit(NO_MORE);
+    return block;
+}
+
+static void trim_in_steps(int k)
+{
+    stop_at = k;
+    stepping(true);
+    malloc_trim(0);
+    stepping(false);
+    if (stop_at != 0)
+        _exit(NO_MORE);
+}
+
+/* Runs the scenario for every k, or one in `stride`, up to `most` or until the handler is not reached any
+ * more. */
+static void run_some_steps(void (*scenario)(int k), int stride, int most, const char *what)
 {
     int k = 1;
-    for (;; k++) {
-        CHECK(k < STEPS_MOST);
+    for (; k <= most; k += stride) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
@@ -80,6 +104,11 @@ static void run_steps(void (*scenario)(int k), const char *what)
         CHECK(status == 0);
     }
     CHECK(k > 10);
+}
+
+static void run_steps(void (*scenario)(int k), const char *what)
+{
+    run_some_steps(scenario, 1, INT_MAX, what);
 }
 
 /* ---- what is checked ---- */
@@ -265,6 +294,154 @@ static void ends_a_rest(int k)
     CHECK(mallinfo2().fordblks < free_before + 12000); /* a pool has 16384 */
 }
 
+/* Once freed it is no fresh one for calloc. */
+static void *take_dirty(void)
+{
+    void *block = malloc(block_bytes);
+    CHECK(block != NULL);
+    return memset(block, 0xff, block_bytes);
+}
+
+static void check_zeroed(void)
+{
+    enum { ZEROED = 20 };
+    static char *zeroed[ZEROED];
+    for (size_t i = 0; i < ZEROED; i++) {
+        CHECK((zeroed[i] = calloc(1, block_bytes)) != NULL);
+        for (size_t k = 0; k < block_bytes; k++)
+            CHECK(zeroed[i][k] == 0);
+    }
+    for (size_t i = 0; i < ZEROED; i++)
+        free(zeroed[i]);
+}
+
+/* Blocks of the pool at hand are freed and others taken, all but one of them for a short time. */
+static void free_and_take_some(void)
+{
+    void *taken[6];
+    free(take(1));
+    for (size_t i = 0; i < 6; i++)
+        taken[i] = take_dirty();
+    for (size_t i = 0; i < 5; i++)
+        free(taken[i]);
+    free(take(2));
+    blocks[1] = taken[5];
+}
+
+static size_t used_before;
+
+/* The next block of this size is one of another pool. */
+static void use_up(size_t bytes, size_t in_pool)
+{
+    malloc_trim(0);
+    used_before = mallinfo2().uordblks;
+    block_bytes = bytes;
+    for (size_t i = 0; i < in_pool; i++)
+        blocks[i] = take_dirty();
+}
+
+static void check_all(void)
+{
+    check_zeroed();
+    check_blocks(40);
+}
+
+/* Nothing was lost, either. */
+static void check_used(void)
+{
+    check_zeroed();
+    free_all(0, BLOCKS);
+    CHECK(mallinfo2().uordblks == used_before);
+    check_blocks(40);
+}
+
+static void fork_and_use(void)
+{
+    fork_and_free();
+    free_and_take_some();
+}
+
+/* A pool is used up: it rests, and the next is made. */
+static void refills(int k)
+{
+    use_up(32768, 8);
+    act = free_and_take_some;
+    blocks[40] = memset(malloc_in_steps(32768, k), 0xff, 32768);
+    check_all();
+}
+
+/* The same with blocks that came back, some of a pool that is not the current one. */
+static void refills_from_another(int k)
+{
+    use_up(32768, 32);
+    for (size_t i = 10; i < 24; i++)
+        free(take(i));
+    act = free_and_take_some;
+    blocks[40] = memset(malloc_in_steps(32768, k), 0xff, 32768);
+    check_used();
+}
+
+/* The pool that is used up is left to everybody. */
+static void refills_among_others(int k)
+{
+    start_another(false);
+    refills_from_another(k);
+}
+
+static void refills_in_a_child(int k)
+{
+    start_another(true);
+    use_up(32768, 8);
+    act = fork_and_use;
+    blocks[40] = memset(malloc_in_steps(32768, k), 0xff, 32768);
+    check_all();
+}
+
+/* The lists return to their pools; this class is among the first. */
+static void collects(int k)
+{
+    use_up(64, 300);
+    free_all(100, 280);
+    act = free_and_take_some;
+    trim_in_steps(k);
+    check_used();
+}
+
+static void collects_in_a_child(int k)
+{
+    start_another(false);
+    use_up(64, 300);
+    free_all(100, 280);
+    act = fork_and_use;
+    trim_in_steps(k);
+    check_all();
+}
+
+static void dirty_one(void)
+{
+    free(take_dirty());
+}
+
+/* The fast path of calloc; the handler has had the block that it is about to hand out. */
+static void zeroes(int k)
+{
+    block_bytes = 200;
+    free(malloc(block_bytes));
+    blocks[0] = malloc(block_bytes);
+    act = dirty_one;
+    stop_at = k;
+    stepping(true);
+    char *zeroed = calloc(1, block_bytes);
+    stepping(false);
+    if (stop_at != 0)
+        _exit(NO_MORE);
+    for (size_t i = 0; i < block_bytes; i++)
+        CHECK(zeroed[i] == 0);
+    memset(zeroed, 1, block_bytes);
+    blocks[1] = (void *)zeroed;
+    check_blocks(40);
+}
+
 int main(void)
 {
     struct sigaction action = {.sa_sigaction = trapped, .sa_flags = SA_SIGINFO};
@@ -274,12 +451,21 @@ int main(void)
     void *address =
         program_is_static() ? NULL : dlsym(RTLD_DEFAULT, "free"); /* not its PLT entry */
     free_address = (uintptr_t)(address != NULL ? address : (void *)free);
+    address = program_is_static() ? NULL : dlsym(RTLD_DEFAULT, "malloc");
+    malloc_address = (uintptr_t)(address != NULL ? address : (void *)malloc);
     run_steps(empties, "empties a pool");
     run_steps(empties_among_others, "empties a pool among other threads");
     run_steps(pushes, "frees another's block");
     run_steps(claims, "claims a pool");
     run_steps(pushes_in_a_child, "frees another's block in a child");
     run_steps(ends_a_rest, "a slow path amid a rest");
+    run_some_steps(refills, 11, INT_MAX, "refills");
+    run_steps(zeroes, "hands out a zeroed block");
+    run_steps(refills_from_another, "refills from another pool");
+    run_steps(refills_among_others, "refills among other threads");
+    run_some_steps(refills_in_a_child, 11, INT_MAX, "refills in a child");
+    run_some_steps(collects, 13, 1500, "collects");
+    run_some_steps(collects_in_a_child, 13, 1500, "collects in a child");
     return 0;
 }
 

@@ -281,6 +281,64 @@ TEST(heap, a_list_goes_with_its_pool_and_comes_back)
     IN_OWN_PROCESS(list_comes_and_goes());
 }
 
+/* In a pool of several slices each tells where a free goes. */
+static void every_slice_tells(void)
+{
+    static const size_t several[] = {3000, 20000};
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned c = arn__class_of(several[i]), slices = arn__size_classes[c].slices;
+        void *blocks[64];
+        unsigned capacity = arn__size_classes[c].capacity;
+        ASSERT_LE(capacity, 64);
+        for (unsigned b = 0; b < capacity; b++)
+            blocks[b] = arn_malloc(several[i]);
+        struct descriptor *pool = heap()->current[c];
+        for (unsigned s = 0; s < slices; s++)
+            EXPECT_EQ(pool[s].frees_to, &heap()->lists[c].free);
+        arn_free(blocks[0]);
+        arn_free(blocks[capacity - 1]);
+        EXPECT_EQ(heap()->lists[c].free.first, blocks[capacity - 1]);
+        arn__heap_collect(heap());
+        for (unsigned s = 0; s < slices; s++)
+            EXPECT_EQ(pool[s].frees_to, &pool->local);
+        for (unsigned b = 1; b + 1 < capacity; b++)
+            arn_free(blocks[b]);
+        EXPECT_EQ(used_of(c), 0);
+    }
+}
+
+TEST(heap, every_slice_of_a_current_pool_names_the_heaps_list)
+{
+    IN_OWN_PROCESS(every_slice_tells());
+}
+
+static void counted_down(void)
+{
+    unsigned c = arn__class_of(64);
+    void *blocks[3];
+    for (unsigned i = 0; i < 3; i++)
+        blocks[i] = arn_malloc(64);
+    struct descriptor *pool = heap()->current[c];
+    struct free_list *list = &heap()->lists[c].free;
+    list->needed = 1; /* as after a billion frees */
+    arn_free(blocks[0]);
+    EXPECT_EQ(list->needed, NEEDED_CURRENT);
+    EXPECT_EQ(heap()->current[c], pool);
+    EXPECT_EQ(list->first, blocks[0]);
+    EXPECT_EQ(used_of(c), 2);
+    list->needed = 0; /* a handler came in between, and nobody noticed */
+    arn_free(blocks[1]);
+    arn_free(blocks[2]);
+    EXPECT_EQ(used_of(c), 0);
+    arn_malloc_trim(0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, the_countdown_of_a_current_pool_ends_for_nothing)
+{
+    IN_OWN_PROCESS(counted_down());
+}
+
 static void *fill_and_free(void *argument)
 {
     fill_many(argument);

@@ -164,6 +164,53 @@ TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_cl
     arn__pool_release(pool);
 }
 
+static bool frees_go_to(const struct descriptor *pool, const struct free_list *list)
+{
+    for (unsigned i = 0; i < shape_of(pool)->slices; i++) {
+        if (pool[i].frees_to != list)
+            return false;
+    }
+    return true;
+}
+
+TEST_EACH(pool, a_new_owners_frees_go_to_its_own_list_from_every_slice, unsigned, c, some_classes)
+{
+    struct descriptor *pool = arn__pool_create(c, heap());
+    struct free_list other = {NULL, 0};
+    EXPECT_TRUE(frees_go_to(pool, &pool->local));
+    arn__pool_set_frees_to(pool, &other);
+    EXPECT_TRUE(frees_go_to(pool, &other));
+    arn__pool_set_owner(pool, heap());
+    EXPECT_TRUE(frees_go_to(pool, &pool->local));
+    arn__pool_release(pool);
+}
+
+/* As a forked child does with a pool that another thread allocated from. */
+TEST_EACH(pool, an_abandoned_ones_free_blocks_are_found_by_their_marks, unsigned, c, some_classes)
+{
+    struct descriptor *pool = arn__pool_create(c, heap());
+    struct free_list of_a_thread_that_is_gone = {pool->local.first, 0};
+    bool detached;
+    do {
+        pool->local.first->mark = 0;
+        pool->local.first = pool->local.first->next;
+    } while (pool->local.first != NULL);
+    unsigned out = pool->carved, fresh = arn__pool_carve(pool);
+    pool->local.first->mark = arn__fresh_mark(pool->local.first);
+    arn__pool_set_frees_to(pool, &of_a_thread_that_is_gone);
+    ASSERT_TRUE(arn__pool_abandon(pool, arn__pool_base(pool), &detached));
+    EXPECT_FALSE(detached);
+    EXPECT_TRUE(frees_go_to(pool, &pool->local));
+    EXPECT_EQ(pool->local.first, NULL);
+    arn__pool_recover(pool);
+    EXPECT_EQ(arn__pool_take_remote(pool), fresh);
+    for (struct block *block = pool->local.first; block != NULL; block = block->next)
+        ASSERT_EQ(block->mark, arn__mark(block)); /* what it holds is not known */
+    EXPECT_EQ(arn__pool_local_count(pool), fresh);
+    EXPECT_EQ(pool->carved, out + fresh);
+    arn__pool_release(pool);
+}
+
 TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, c, some_classes)
 {
     struct descriptor *pool = arn__pool_create(c, heap());
