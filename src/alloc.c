@@ -313,10 +313,10 @@ static void *move(void *block, size_t old_bytes, size_t bytes, void *target, con
     return target;
 }
 
-/* A pooled block that has grown will grow again: an eighth more spares it every other move. */
+/* A pooled block that has grown will grow again: a quarter more spares it two moves in three. */
 static size_t with_room(size_t old_bytes, size_t bytes)
 {
-    size_t roomy = bytes + bytes / 8;
+    size_t roomy = bytes + bytes / 4;
     return bytes > old_bytes && roomy <= POOLED_BYTES ? roomy : bytes;
 }
 
