@@ -253,8 +253,7 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
 void arn__free_slow(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
-    if (arn__pool_has_out(d, pointer) && !arn__heap_may_hold(arn__thread.heap, d) &&
-        arn__thread_is_settled()) {
+    if (arn__thread_is_settled() && !arn__heap_may_hold(arn__thread.heap, d)) {
         /* A handler that forks now must not have its child mend the heap: this push goes on there. */
         bool inside = arn__thread.inside;
         arn__thread.inside = true;

@@ -43,6 +43,7 @@ enum kind {
     KIND_RUN,  /* one large block in slices of one arena */
     KIND_SPAN, /* one large block in whole arenas of one region */
     KIND_MAP,  /* one large block in a mapping of its own */
+    KIND_MASK = 15,
 };
 
 /* Free blocks, linked through their first word, and how many more frees into the list until something is
@@ -194,7 +195,7 @@ static inline _Atomic uint64_t *arn__remote(const void *pointer)
 
 static inline enum kind arn__kind(const struct descriptor *d)
 {
-    return (enum kind)(atomic_load_explicit(&d->kind_flags, memory_order_relaxed) & 15);
+    return (enum kind)(atomic_load_explicit(&d->kind_flags, memory_order_relaxed) & KIND_MASK);
 }
 
 /* A pool's first slice, from any of them: a pool of n slices begins at a multiple of n, and tables at a

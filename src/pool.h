@@ -236,14 +236,21 @@ static inline bool arn__pool_push_is_last(const struct descriptor *d, uint64_t w
                : total == arn__remote_out(word);
 }
 
-/* The same when there is nothing more to it; `d` is that of the block's slice. False: the pool is to be
- * claimed at its class's threshold, was found empty, or is to be recovered; the block is as it was. */
+/* The same when there is nothing more to it; `d` is that of the block's slice. False: the block may be
+ * free, or be none; or the pool is to be claimed at its class's threshold, was found empty, or is to be
+ * recovered. The block is as it was. */
 static inline bool arn__pool_push_quick(const struct descriptor *d, struct block *block)
 {
-    if (__builtin_expect(arn__has_flag(d, POOL_RECOVER), false))
+    /* acquire: see arn__has_flag. */
+    unsigned flags = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
+    if (__builtin_expect((flags & (KIND_MASK | POOL_RECOVER)) != KIND_POOL ||
+                             !arn__pool_starts_block(d, block) || arn__looks_marked(block),
+                         false))
         return false;
     char *base = arn__pool_base_of(block, d->class_idx);
-    _Atomic uint64_t *remote = arn__remote(base);
+    /* By the block's address: the pool is in the same GiB. */
+    _Atomic uint64_t *remote =
+        &arn__gib(block)->remote[(uintptr_t)base >> SLICE_SHIFT & (GIB_SLICES - 1)];
     unsigned idx = arn__pool_idx(base, block);
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t pushed;

@@ -358,6 +358,7 @@ static void *push_quarter(void *argument)
     unsigned which = (unsigned)(uintptr_t)argument;
     unsigned count = arn__size_classes[0].capacity;
     for (unsigned i = which; i < count; i += PUSHERS) {
+        all[i]->mark = 0;
         if (i % 2 == 0)
             arn__pool_push(contended, all[i], UINT_MAX);
         else
