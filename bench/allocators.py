@@ -34,6 +34,10 @@ class Allocator:
     def settings(self) -> list[str]:
         return [f"LD_PRELOAD={self.library}"] if self.library else []
 
+    @property
+    def described(self) -> dict:
+        return {"name": self.name, "version": self.version, "linked": self.linked}
+
 
 def nearest(word: str, names: list[str]) -> str:
     return difflib.get_close_matches(word, names, n=1, cutoff=0)[0]
@@ -47,9 +51,10 @@ def _output(*command: str) -> str:
 
 
 def _version(library: str) -> str:
-    """The package and its version, or the path."""
+    """The package and its version, or the file's name."""
     package = _output("dpkg-query", "-S", os.path.realpath(library)).split(":")[0]
-    return _output("dpkg-query", "-W", "-f", "${Package} ${Version}", package) or library
+    version = _output("dpkg-query", "-W", "-f", "${Package} ${Version}", package)
+    return version or os.path.basename(library)
 
 
 def _open(name: str, path: str) -> Allocator:
@@ -85,7 +90,7 @@ def _known(name: str, arenite: str | None, build: Path) -> Allocator:
         programs = build / "static"
         if not programs.exists():
             raise Refused(f"{name}: no {programs}")
-        return Allocator(name, None, f"linked into {programs}/*", linked=True)
+        return Allocator(name, None, "linked into the workloads", linked=True)
     file, package = DEBIAN[name]
     path = f"{_system_directory()}/{file}"
     if not os.path.exists(path):
