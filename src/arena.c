@@ -381,11 +381,14 @@ static unsigned purgeable_run(unsigned dirty, unsigned *first)
 }
 
 /* What to purge: the oldest, but rather whole arenas than parts of those that will be filled first, and
- * whole huge pages: a part costs the page, and its memory comes back in small ones. */
-static struct arena *find_dirty(void)
+ * whole huge pages: a part costs the page, and its memory comes back in small ones. None that is younger
+ * than `least_age_ms` comes before the oldest. */
+static struct arena *find_dirty(uint32_t least_age_ms)
 {
+    uint32_t now_ms = arn__os_now_ms();
     unsigned looked_at = 0;
-    for (struct arena *arena = dirty_first; arena != NULL && looked_at < DIRTY_LOOKED_AT;
+    for (struct arena *arena = dirty_first;
+         arena != NULL && looked_at < DIRTY_LOOKED_AT && now_ms - arena->dirty_ms >= least_age_ms;
          arena = arena->dirty_next, looked_at++) {
         if (arena->state == ARENA_FREE &&
             (!arn__region_group_is_huge(arena) || arn__region_group_is_free(arena)))
@@ -426,10 +429,11 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
     }
 }
 
-bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices)
+bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices,
+                                  uint32_t least_age_ms)
 {
     while (dirty_first != NULL) {
-        struct arena *arena = find_dirty();
+        struct arena *arena = find_dirty(least_age_ms);
         if (arena->state == ARENA_FREE) {
             take_dirty_span(arena, range, most_slices);
             if (range->slices > 0)

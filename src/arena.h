@@ -48,13 +48,14 @@ void arn__slices_zero(char *base, size_t bytes);
 /* All of these held slices were clean when they were taken. */
 bool arn__slices_clean(char *base, unsigned slices);
 
-/* Takes the oldest free dirty range out of use, for purging: false if there is none.
- * Caller holds the lock. */
+/* Takes a free dirty range out of use, for purging: the oldest, or one that is dirty for `least_age_ms` and
+ * goes more cheaply. False if there is none. Caller holds the lock. */
 struct dirty_range {
     char *base;
     size_t slices;
 };
-bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices);
+bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices,
+                                  uint32_t least_age_ms);
 
 /* Puts it back, purged or not. Caller holds the lock. */
 void arn__arena_put_purged(const struct dirty_range *range, bool purged);

@@ -49,11 +49,12 @@ static void adapt(uint32_t now_ms)
     }
 }
 
-/* Purges the oldest range; the lock is not held while the kernel works. False: nothing was done. */
-static bool purge_oldest(size_t most_slices)
+/* Purges a range that is about the oldest, see arn__arena_take_oldest_dirty; the lock is not held while
+ * the kernel works. False: nothing was done. */
+static bool purge_oldest(size_t most_slices, uint32_t least_age_ms)
 {
     struct dirty_range range;
-    if (!arn__arena_take_oldest_dirty(&range, most_slices))
+    if (!arn__arena_take_oldest_dirty(&range, most_slices, least_age_ms))
         return false;
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     bool purged = arn__os_purge(range.base, range.slices * SLICE_BYTES);
@@ -77,7 +78,7 @@ static bool purge_down_to(size_t keep_bytes)
 {
     bool any = false;
     size_t slices;
-    while ((slices = slices_above(keep_bytes)) > 0 && purge_oldest(slices))
+    while ((slices = slices_above(keep_bytes)) > 0 && purge_oldest(slices, 0))
         any = true;
     return any;
 }
@@ -86,7 +87,8 @@ static void purge_old(uint32_t now_ms)
 {
     uint32_t since_ms;
     for (unsigned i = 0; i < SETTLES_PER_LOOK && arn__arena_oldest_dirty_ms(&since_ms); i++) {
-        if (now_ms - since_ms < arn__options.purge_delay_ms || !purge_oldest(BATCH_SLICES))
+        if (now_ms - since_ms < arn__options.purge_delay_ms ||
+            !purge_oldest(BATCH_SLICES, (uint32_t)arn__options.purge_delay_ms))
             break;
     }
 }

@@ -113,6 +113,25 @@ TEST(purge, what_has_been_dirty_for_long_goes)
     IN_OWN_PROCESS(in_time());
 }
 
+static void young_stays(void)
+{
+    started();
+    arn__options.purge_delay_ms = 300;
+    char *held = arn__slices_take(1, true), *old = arn__slices_take(1, true);
+    arn__slices_put(old, 1, 1);
+    wait_ms(400);
+    touch_and_free(4);
+    for (unsigned i = 0; i < 64; i++)
+        arn__purge_settle(); /* once it looks at the clock */
+    EXPECT_EQ(dirty_bytes(), 4 * ARENA_BYTES);
+    arn__slices_put(held, 1, 0);
+}
+
+TEST(purge, what_is_old_goes_not_whole_arenas_that_are_young)
+{
+    IN_OWN_PROCESS(young_stays());
+}
+
 static void raises(void)
 {
     started();
