@@ -341,7 +341,8 @@ static size_t idx_of(const struct arena *arena)
 bool arn__region_group_is_huge(const struct arena *arena)
 {
     size_t idx = idx_of(arena);
-    return arena->region->stretches[idx / WORD_BITS].huge & group_bit(idx);
+    return arn__options.huge == HUGE_ALWAYS ||
+           (arena->region->stretches[idx / WORD_BITS].huge & group_bit(idx)) != 0;
 }
 
 bool arn__region_group_is_free(const struct arena *arena)

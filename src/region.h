@@ -25,7 +25,7 @@ struct stretch {
     uint64_t free; /* one bit per arena: ARENA_FREE, or not opened yet */
     /* Of the runs of free arenas that begin here: in arenas, those behind included. */
     uint32_t longest;
-    uint8_t huge; /* one bit per group: huge pages were asked for */
+    uint8_t huge; /* one bit per group: huge pages were asked for as it was opened */
 };
 
 struct region {

@@ -184,3 +184,57 @@ TEST(purge, down_to_what_is_to_be_kept)
 {
     IN_OWN_PROCESS(keeps());
 }
+
+/* 16 arenas in two groups that open with huge pages; free, and never touched. */
+static char *open_huge(size_t pool_bytes)
+{
+    started();
+    arn__options.purge_budget_bytes = (size_t)64 * MIB;
+    char *base = arn__region_take(16, 1, pool_bytes);
+    arn__region_put(base, 16);
+    return base;
+}
+
+/* An arena of each group is dirty, in the second one the younger, beside one that is held. */
+static void whole_groups(size_t pool_bytes)
+{
+    char *base = open_huge(pool_bytes);
+    char *span = arn__span_take(16, 1);
+    ASSERT_EQ(span, base);
+    memset(base + 3 * ARENA_BYTES, 1, ARENA_BYTES);
+    memset(base + 9 * ARENA_BYTES, 1, ARENA_BYTES);
+    arn__span_put(base + 9 * ARENA_BYTES, 1, ARENA_BYTES);
+    arn__span_put(base + 2 * ARENA_BYTES, 6, 2 * ARENA_BYTES);
+    arn__span_put(base, 2, 0);
+    EXPECT_TRUE(arn__region_group_is_huge(arn__arena(base)));
+    EXPECT_TRUE(arn__region_group_is_huge(arn__arena(base + 9 * ARENA_BYTES)));
+    EXPECT_EQ(dirty_bytes(), 3 * ARENA_BYTES);
+    /* The whole group, though the other is older and less would do. */
+    EXPECT_TRUE(arn__purge_to(2 * ARENA_BYTES));
+    EXPECT_EQ(dirty_bytes(), 1 * ARENA_BYTES);
+    EXPECT_NE(arn__arena(base + 9 * ARENA_BYTES)->dirty, 0);
+    arn__arena_verify();
+    EXPECT_TRUE(arn__purge_to(0)); /* there is nothing else left */
+    EXPECT_EQ(dirty_bytes(), 0);
+    arn__arena_verify();
+    EXPECT_EQ(arn__span_take(8, 1), arn__regions->base);
+    EXPECT_EQ(arn__span_take(8, 1), base);
+    EXPECT_EQ(base[3 * ARENA_BYTES], 0);
+    arn__arena_verify();
+}
+
+TEST(purge, takes_huge_pages_whole_and_first)
+{
+    IN_OWN_PROCESS(whole_groups((size_t)1 << 30));
+}
+
+static void always(void)
+{
+    arn__options.huge = HUGE_ALWAYS;
+    whole_groups(0);
+}
+
+TEST(purge, takes_huge_pages_whole_when_all_are)
+{
+    IN_OWN_PROCESS(always());
+}
