@@ -41,19 +41,23 @@ enum {
 #endif
 };
 
-struct arn__inline_block {
+/* The same memory is the library's by its own types, and the program's by any: compilers must not take
+ * an access by one for no access by another, and change their order. */
+#define ARN__INLINE_SHARED __attribute__((may_alias))
+
+struct ARN__INLINE_SHARED arn__inline_block {
     struct arn__inline_block *next;
     uintptr_t mark;
 };
 
-struct arn__inline_list {
+struct ARN__INLINE_SHARED arn__inline_list {
     struct arn__inline_block *first;
     uint32_t needed;
     uint32_t unused;
 };
 
 /* The first half of a descriptor. */
-struct arn__inline_slice {
+struct ARN__INLINE_SHARED arn__inline_slice {
     const void *owner;
     uintptr_t last;
     uint64_t inverse;
@@ -61,13 +65,13 @@ struct arn__inline_slice {
 };
 
 /* The current pool of a class: its blocks so far. */
-struct arn__inline_extent {
+struct ARN__INLINE_SHARED arn__inline_extent {
     uintptr_t base;
     uint64_t carved;
 };
 
 /* The first part of a heap. */
-struct arn__inline_heap {
+struct ARN__INLINE_SHARED arn__inline_heap {
     struct arn__inline_list lists[ARN__CLASSES];
     uint8_t list_index[ARN__POOLED_BYTES / 16];
     struct arn__inline_extent extents[ARN__CLASSES];
@@ -247,13 +251,13 @@ template <class T> struct allocator {
     T *allocate(size_t count)
     {
         if (count > PTRDIFF_MAX / sizeof(T))
-            throw std::bad_alloc();
+            fail();
         size_t bytes = count * sizeof(T);
         void *block = alignof(T) > 16 ? arn_aligned_alloc(alignof(T), bytes)
                       : count == 1    ? arn_inline_malloc(sizeof(T))
                                       : arn_inline_malloc(bytes);
         if (block == nullptr)
-            throw std::bad_alloc();
+            fail();
         return static_cast<T *>(block);
     }
 
@@ -272,6 +276,16 @@ template <class T> struct allocator {
     template <class U> bool operator!=(const allocator<U> &) const noexcept
     {
         return false;
+    }
+
+  private:
+    [[noreturn]] static void fail()
+    {
+#if defined(__cpp_exceptions)
+        throw std::bad_alloc();
+#else
+        std::abort();
+#endif
     }
 };
 
