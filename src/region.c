@@ -250,6 +250,16 @@ static uint8_t group_bit(size_t idx)
     return (uint8_t)(1u << (idx % WORD_BITS / GROUP_ARENAS));
 }
 
+/* A child that was forked between a region's end and that of its records has them still. */
+static void forget_before(const struct region *region, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        struct arena *arena = arn__region_arena(region, i);
+        if (arena->region != NULL)
+            *arena = (struct arena){.region = NULL};
+    }
+}
+
 /* Moves the frontier past `arenas`. */
 static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
 {
@@ -260,6 +270,7 @@ static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
     size_t bytes = (target - region->opened) * ARENA_BYTES;
     if (!arn__directory_open(from, bytes) || !arn__os_open(from, bytes))
         return false;
+    forget_before(region, region->opened, target);
     /* What is full of blocks sooner or later wastes little of a huge page: that is what pools hold. A
      * large block may be large and hardly touched. A small heap pays nothing. */
     if (arn__options.huge == HUGE_AUTO && pool_bytes / 8 >= GROUP_BYTES &&

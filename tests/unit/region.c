@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "options.h"
 #include "os.h"
 #include "pattern.h"
 #include "shim.h"
@@ -250,6 +251,34 @@ static void goes_back(void)
     ASSERT_NE(again, NULL);
     EXPECT_TRUE(pattern_zero(again, 9 * (size_t)ARENA_BYTES));
     arn__arena_verify();
+}
+
+static void not_yet(struct arena *arena)
+{
+    (void)arena;
+}
+
+/* A child that is forked just after a region was unmapped finds records of its arenas. */
+static void unmapped_as_forked(void)
+{
+    started();
+    arn__options.purge_budget_bytes = (size_t)64 << 20;
+    char *span = arn__span_take(20, 1);
+    memset(span, 1, 20 * (size_t)ARENA_BYTES);
+    arn__span_put(span, 20, 20 * (size_t)ARENA_BYTES);
+    EXPECT_GT(arn__region_release_free(not_yet), 0);
+    arn__arena_rebuild();
+    arn__arena_verify();
+    char *again = arn__span_take(20, 1); /* at the same place, as the kernel goes */
+    ASSERT_NE(again, NULL);
+    arn__arena_verify();
+    arn__span_put(again, 20, 0);
+    arn__arena_verify();
+}
+
+TEST(region, one_that_went_as_the_process_was_forked_is_forgotten)
+{
+    IN_OWN_PROCESS(unmapped_as_forked());
 }
 
 /* ---- first fit against a search through every arena ---- */
