@@ -463,7 +463,7 @@ void arn__arena_put_purged(const struct dirty_range *range, bool purged)
         if (here > slices)
             here = (unsigned)slices;
         unsigned mask = mask_of(slice_of(base), here);
-        if (purged) {
+        if (purged && (arena->dirty & mask) != 0) { /* of a huge page, some may have been clean */
             uint32_t now_ms = arn__os_now_ms();
             arena->dirty = (uint16_t)(arena->dirty & ~mask);
             arena->purged_ms = now_ms == 0 ? 1 : now_ms;
