@@ -193,8 +193,9 @@ ARN__INLINE void arn_inline_free(void *pointer)
     ARN__INLINE_HIDE(pointer);
     struct arn__inline_block *block = (struct arn__inline_block *)pointer;
     uintptr_t address = (uintptr_t)pointer;
-    const char *table = arn__inline_directory.nowhere +
-                        arn__inline_directory.root[address >> 30 & (ARN__ROOT_ENTRIES - 1)];
+    /* As numbers: the root leads to another table than this. */
+    uintptr_t table = (uintptr_t)arn__inline_directory.nowhere +
+                      arn__inline_directory.root[address >> 30 & (ARN__ROOT_ENTRIES - 1)];
     const struct arn__inline_slice *slice =
         (const struct arn__inline_slice *)(table + (address >> 8 & 0x3fffc0));
     if (ARN__INLINE_LIKELY(slice->owner == arn__inline_heap &&

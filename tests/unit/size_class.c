@@ -94,7 +94,7 @@ TEST(size_class, one_multiplication_tells_what_lies_above_apart)
     }
 }
 
-/* Bits above the address space pass in less than one of 50,000 pairs of bits and class. */
+/* Bits above the address space pass in less than one of 40,000 pairs of bits and class. */
 TEST(size_class, one_multiplication_tells_most_of_what_lies_outside_of_user_space)
 {
     size_t passed = 0;
@@ -103,7 +103,7 @@ TEST(size_class, one_multiplication_tells_most_of_what_lies_outside_of_user_spac
         for (uint64_t bits = bit; bits != 0; bits += bit)
             passed += arn__is_multiple(0 - bits, arn__size_classes[c].inverse);
     }
-    EXPECT_LT(passed, (UINT64_MAX / bit + 1) * CLASSES / 50000);
+    EXPECT_LT(passed, (UINT64_MAX / bit + 1) * CLASSES / 40000);
 }
 
 TEST(size_class, an_aligned_class_is_the_smallest_whose_blocks_all_lie_right)
