@@ -253,12 +253,13 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
 void arn__free_slow(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
-    if (arn__thread_is_settled() && !arn__heap_may_hold(arn__thread.heap, d)) {
+    if (arn__thread_is_settled()) {
+        bool holds = arn__heap_may_hold(arn__thread.heap, d);
         /* A handler that forks now must not have its child mend the heap: this push goes on there. */
         bool inside = arn__thread.inside;
         arn__thread.inside = true;
         atomic_signal_fence(memory_order_seq_cst);
-        bool pushed = arn__pool_push_quick(d, pointer);
+        bool pushed = arn__pool_push_quick(d, pointer, holds);
         atomic_signal_fence(memory_order_seq_cst);
         arn__thread.inside = inside;
         if (pushed)

@@ -20,6 +20,7 @@ static const struct size_class *shape_of(const struct descriptor *pool)
 void arn__heap_init(struct heap *heap)
 {
     const size_t units = sizeof heap->lists[0] / 8;
+    heap->held_most = HELD_MOST_SLICES;
     for (unsigned c = 0, i = 0; c < CLASSES; c++) {
         for (; i < arn__size_classes[c].block_bytes >> QUANTUM_SHIFT; i++)
             heap->list_index[i] = (uint8_t)(c * units);
@@ -69,12 +70,14 @@ static void release(struct descriptor *pool)
 
 /* ---- empty pools ----
  *
- * A pool that empties is soon needed again, as like as not: a few are kept whole, to be taken without
- * carving. Before a heap takes new slices, it gives up one that it keeps for another class. */
+ * A pool that empties is soon needed again, as like as not, if this thread allocates from the class: a few
+ * are kept whole, to be taken without carving. Before a heap takes new slices, it gives up one that it
+ * keeps for another class. */
 
 static void keep_or_release(struct heap *heap, struct descriptor *pool)
 {
-    if (heap->empty_slices + shape_of(pool)->slices > EMPTY_MOST_SLICES) {
+    if (heap->current[pool->class_idx] == NULL ||
+        heap->empty_slices + shape_of(pool)->slices > EMPTY_MOST_SLICES) {
         release(pool);
         return;
     }
@@ -181,21 +184,56 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 
 /* ---- frees into pools that are not this heap's ---- */
 
+/* To the shard, or detached if there is nothing to share, or released if it is empty. */
+static void give_up(struct heap *heap, struct descriptor *pool)
+{
+    while (pool->local.first == NULL && pool->carved == shape_of(pool)->capacity) {
+        if (arn__pool_detach(pool, heap))
+            return;
+        pool->local.needed -= arn__pool_take_remote(pool);
+    }
+    if (pool->local.needed == 0)
+        release(pool);
+    else
+        arn__shard_put(pool);
+}
+
+/* Of a class that this thread allocates nothing of, it keeps what it freed into last: nothing would make it
+ * look what others have freed into the rest. */
+static void hold_few(struct heap *heap, unsigned class_idx)
+{
+    struct descriptor *pool = heap->resting[class_idx];
+    if (pool != NULL && (pool = pool->next) != NULL) {
+        end_rest(heap, pool);
+        give_up(heap, pool);
+    }
+    pool = heap->partial[class_idx];
+    if (pool != NULL && (pool = pool->next) != NULL) {
+        unlink_partial(heap, pool);
+        give_up(heap, pool);
+    }
+}
+
 /* A claimed pool, its free blocks in `local`. */
 static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
 {
+    unsigned class_idx = pool->class_idx;
     unsigned freed = pool->carved - pool->local.needed;
     if (pool->local.needed == 0) {
         release(pool);
-    } else if (!holds) {
-        arn__shard_put(pool);
-    } else if (freed < shape_of(pool)->threshold) {
-        arn__pool_set_owner(pool, heap);
-        begin_rest(heap, pool, freed);
-    } else {
-        arn__pool_set_owner(pool, heap);
-        link_partial(heap, pool);
+        return;
     }
+    if (!holds) {
+        arn__shard_put(pool);
+        return;
+    }
+    arn__pool_set_owner(pool, heap);
+    if (freed < shape_of(pool)->threshold)
+        begin_rest(heap, pool, freed);
+    else
+        link_partial(heap, pool);
+    if (heap->current[class_idx] == NULL)
+        hold_few(heap, class_idx);
 }
 
 static void push_remote(struct heap *heap, struct descriptor *pool, struct block *block)
@@ -362,20 +400,6 @@ static struct descriptor *retire_current(struct heap *heap, unsigned class_idx)
     end_current(heap, pool);
     pool->local.needed -= arn__pool_take_remote(pool);
     return pool;
-}
-
-/* To the shard, or detached if there is nothing to share, or released if it is empty. */
-static void give_up(struct heap *heap, struct descriptor *pool)
-{
-    while (pool->local.first == NULL && pool->carved == shape_of(pool)->capacity) {
-        if (arn__pool_detach(pool, heap))
-            return;
-        pool->local.needed -= arn__pool_take_remote(pool);
-    }
-    if (pool->local.needed == 0)
-        release(pool);
-    else
-        arn__shard_put(pool);
 }
 
 static void wake_all(struct heap *heap)

@@ -49,6 +49,7 @@ struct heap {
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
     bool rests_alone;                    /* some of them since this was the only thread */
     size_t held_slices;                  /* of pools that are partial or resting */
+    size_t held_most;                    /* HELD_MOST_SLICES; 0 in a heap that is no thread's own */
     struct descriptor *empty[CLASSES];   /* through next; all their blocks are in `local` */
     unsigned empty_slices;
     unsigned next_empty;    /* class to look at first when one is to be given up for another */
@@ -96,11 +97,15 @@ static inline bool arn__heap_push_own(struct descriptor *d, struct block *block)
     return --list->needed == 0;
 }
 
-/* A full pool that this heap filled becomes its own again with the first free of its own, so that the
- * next ones take the fast path: if the heap holds not too much already, for its thread may fall asleep. */
+/* A full pool that is nobody's becomes this heap's with its thread's first free into it, so that the next
+ * ones take the fast path: if this heap filled it, or allocates nothing of the class and so takes nothing
+ * from those that do; and if it holds not too much already, for its thread may fall asleep. `d` is that of
+ * a slice of the pool. */
 static inline bool arn__heap_may_hold(const struct heap *heap, const struct descriptor *d)
 {
-    return ARN__PEEK(d->owner) == arn__pool_filled_by(heap) && heap->held_slices < HELD_MOST_SLICES;
+    return heap->held_slices < heap->held_most &&
+           (ARN__PEEK(d->owner) == arn__pool_filled_by(heap) ||
+            heap->current[d->class_idx] == NULL);
 }
 
 /* The countdown of a pool of this heap has ended: it is kept empty or released, unless it is a current

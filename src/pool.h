@@ -6,9 +6,10 @@
  *   OWNED     one heap's thread, or whoever is moving the pool, has the owner fields to itself. Its
  *             current pool, its partial ones, and those that rest: see heap.c.
  *             Others push freed blocks onto the word.
- *   DETACHED  full, nobody's: all blocks are out. Freed blocks are pushed onto the word; the push
- *             that brings them to the class's threshold, or the first one by the thread that filled
- *             the pool, makes it OWNED by the pusher with the same compare-and-swap.
+ *   DETACHED  full, nobody's: all blocks are out. Freed blocks are pushed onto the word; the first
+ *             push by a thread that is to hold the pool (arn__heap_may_hold), or the one that brings
+ *             them to the class's threshold, makes it OWNED by the pusher with the same
+ *             compare-and-swap.
  *   SHARED    in its class's shard, under the shard's lock: taking it there makes it OWNED.
  *
  * While a heap allocates from a pool (its current one), the pool's free blocks are the heap's list, and
@@ -227,19 +228,19 @@ enum push_result {
  * that makes `claim_at` blocks. The block belongs to the caller until then, and keeps the pool alive. */
 enum push_result arn__pool_push(struct descriptor *pool, struct block *block, unsigned claim_at);
 
-/* One more block calls for more than a push: the pool is worth claiming, or empty. */
-static inline bool arn__pool_push_is_last(const struct descriptor *d, uint64_t word)
+/* One more block calls for more than a push: the pool is to be claimed, or empty. */
+static inline bool arn__pool_push_is_last(const struct descriptor *d, uint64_t word, bool holds)
 {
     unsigned total = arn__remote_count(word) + 1;
     return arn__remote_state(word) == POOL_DETACHED
-               ? total >= arn__size_classes[d->class_idx].threshold
+               ? holds || total >= arn__size_classes[d->class_idx].threshold
                : total == arn__remote_out(word);
 }
 
-/* The same when there is nothing more to it; `d` is that of the block's slice. False: the block may be
- * free, or be none; or the pool is to be claimed at its class's threshold, was found empty, or is to be
- * recovered. The block is as it was. */
-static inline bool arn__pool_push_quick(const struct descriptor *d, struct block *block)
+/* The same when there is nothing more to it; `d` is that of the block's slice, `holds` whether this
+ * thread is to hold the pool if that is nobody's. False: the block may be free, or be none; or the pool is
+ * to be claimed, was found empty, or is to be recovered. The block is as it was. */
+static inline bool arn__pool_push_quick(const struct descriptor *d, struct block *block, bool holds)
 {
     /* acquire: see arn__has_flag. */
     unsigned flags = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
@@ -257,7 +258,7 @@ static inline bool arn__pool_push_quick(const struct descriptor *d, struct block
     block->mark = arn__mark(block);
     do {
         if (__builtin_expect(word >> REMOTE_STATE_SHIFT != POOL_OWNED, false) &&
-            arn__pool_push_is_last(d, word)) {
+            arn__pool_push_is_last(d, word, holds)) {
             block->mark = 0; /* it is the caller's still: a recovery must not find it */
             return false;
         }

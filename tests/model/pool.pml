@@ -4,7 +4,8 @@
  * What is modelled. PLACES places for a pool (their slices), which are created, released and created
  * anew as another class. Threads that allocate, free any block that is out (their own pools' or
  * others'), collect, and exit; an exited thread's heap gets a new thread. Full pools that their heap
- * detaches, claims back with its own first free, and lets rest until a threshold of its blocks is free.
+ * detaches, and that a thread claims with its first free, and lets rest until a threshold of its blocks is
+ * free.
  * Blocks are linked through `next`, as in C. Memory is sequentially consistent here; why the weaker
  * orders of the C code suffice is said where they stand.
  *
@@ -77,7 +78,6 @@
 #define NOTHING WORD(OWNED, 0, 0, 0, 0)
 
 #define me (_pid + 1) /* this thread, its heap */
-#define FILLED_BY(heap) ((heap) + THREADS) /* arn__pool_filled_by: nobody's `me` */
 
 /* ---- memory. Pools and blocks count from 1: 0 is NULL ---- */
 
@@ -87,7 +87,7 @@
 #define BLOCK(pool, b) (((pool) - 1) * CAPACITY + (b) - 1)
 
 short remote[PLACES + 1];
-byte owner[PLACES + 1];     /* a heap, which is a thread: `me`; or FILLED_BY one */
+byte owner[PLACES + 1];     /* a heap, which is a thread: `me`; 0: nobody */
 byte class_idx[PLACES + 1]; /* constant in a pool's life */
 byte local_list[PLACES + 1];     /* [owner] */
 byte needed[PLACES + 1];    /* [owner] */
@@ -366,10 +366,10 @@ inline pool_release(pool)
 }
 
 /* ok = 0: blocks came back meanwhile, the pool is still OWNED. */
-inline pool_detach(pool, filled_by)
+inline pool_detach(pool, heap)
 {
 #ifndef BREAK_DETACH_ORDER
-    pool_set_owner(pool, FILLED_BY(filled_by));
+    pool_set_owner(pool, 0);
 #endif
     d_step {
         ok = (remote[pool] == NOTHING);
@@ -387,11 +387,11 @@ inline pool_detach(pool, filled_by)
         fi
     }
 #ifdef BREAK_DETACH_ORDER /* the owner field is written when the pool is anybody's */
-    pool_set_owner(pool, FILLED_BY(filled_by));
+    pool_set_owner(pool, 0);
 #endif
     if
     :: ok
-    :: else -> pool_set_owner(pool, filled_by)
+    :: else -> pool_set_owner(pool, heap)
     fi
 }
 
@@ -471,7 +471,7 @@ inline pool_unshare_empty(pool, class)
 #define REACHED(total, claim_at) ((total) >= (claim_at))
 #endif
 
-#ifdef BREAK_CLAIM_STATE /* the owner field is believed, which another's claim may have overtaken */
+#ifdef BREAK_CLAIM_STATE /* whoever may hold a pool claims it, which another's claim may have overtaken */
 #define IS_FREE_TO_CLAIM(word) (STATE(word) == DETACHED || holds)
 #else
 #define IS_FREE_TO_CLAIM(word) (STATE(word) == DETACHED)
@@ -549,16 +549,16 @@ inline pool_push(pool, block, claim_at)
 
 /* Both bounds are of the word that the push replaces. */
 #ifndef BREAK_QUICK_CLAIM /* the threshold is passed, and nobody claims */
-#define REACHES_THRESHOLD(word) (STATE(word) == DETACHED && COUNT(word) + 1 >= THRESHOLD)
+#define CLAIMS(word) (STATE(word) == DETACHED && (holds || COUNT(word) + 1 >= THRESHOLD))
 #else
-#define REACHES_THRESHOLD(word) false
+#define CLAIMS(word) false
 #endif
 #ifndef BREAK_QUICK_EMPTIED /* an empty pool stays in its shard */
 #define EMPTIES(word) (STATE(word) == SHARED && COUNT(word) + 1 == OUT_OF(word))
 #else
 #define EMPTIES(word) false
 #endif
-#define IS_LAST_PUSH(word) (REACHES_THRESHOLD(word) || EMPTIES(word))
+#define IS_LAST_PUSH(word) (CLAIMS(word) || EMPTIES(word))
 
 /* ok = 0: the push would be one too many, and the block is still in hand. */
 inline pool_push_quick(pool, block)
@@ -846,19 +846,23 @@ inline adopt(class, pool)
     fi
 }
 
-/* Block b of a pool that was not this heap's. Its class is read before the push. Whether there is room
- * for a pool that this heap filled is anybody's guess. */
+/* Whether this heap is to hold a pool of nobody's is anybody's guess; in C it is one that it filled, which
+ * the owner field tells (as nobody's: the heap's address plus 1), or whose class it has no use for. */
+inline look_for_room()
+{
+    if
+    :: holds = 1
+    :: holds = 0
+    fi
+}
+
+/* Block b of a pool that was not this heap's. Its class is read before the push. */
 inline push_remote(pool, block)
 {
     d_step {
         KEEPS_ALIVE(pool, block);
-        k = class_idx[pool];
-        holds = (owner[pool] == FILLED_BY(me))
+        k = class_idx[pool]
     }
-    if
-    :: holds -> holds = 0
-    :: true
-    fi;
     pool_push(pool, block, (holds -> 1 : THRESHOLD));
 #ifdef BREAK_CLASS_LATE /* the pool may have gone with the push */
     d_step {
@@ -1253,8 +1257,8 @@ inline free()
         :: ok -> heap_pool_emptied(k, p)
         :: else
         fi
-    :: !ok && filled -> push_remote(p, b) /* it was so when it looked: others may claim the pool */
-    :: !ok -> /* or there is no room for the pool */
+    :: else ->
+        look_for_room();
         pool_push_quick(p, b);
         if
         :: ok
@@ -1270,8 +1274,7 @@ inline free()
         where[idx] = IN_HAND;                                                            \
         p = (idx) / CAPACITY + 1;                                                        \
         b = (idx) % CAPACITY + 1;                                                        \
-        ok = (owner[p] == me);                                                           \
-        filled = (owner[p] == FILLED_BY(me))
+        ok = (owner[p] == me)
 
 inline nothing_in_hand()
 {
@@ -1282,7 +1285,6 @@ inline nothing_in_hand()
     c = 0;
     n = 0;
     ok = 0;
-    filled = 0;
     holds = 0;
     word = 0;
     total = 0
@@ -1296,7 +1298,7 @@ active [THREADS] proctype thread()
     byte list[CLASSES], current[CLASSES], partial[CLASSES], resting[CLASSES];
     /* variables of the functions above */
     byte p, q, b, k, c, n, total;
-    bool filled, holds;
+    bool holds;
     byte ok;
     short word;
 #if MALLOCS > 0

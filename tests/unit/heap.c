@@ -599,6 +599,49 @@ static void *fill_and_block(void *argument)
     return NULL;
 }
 
+static void take_anothers(void)
+{
+    unsigned c = arn__class_of(100), capacity = arn__size_classes[c].capacity;
+    arn_free(arn_malloc(1));
+    sem_init(&filled, 0, 0);
+    sem_init(&may_go, 0, 0);
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, NULL, fill_and_block, (void *)(size_t)100), 0);
+    sem_wait(&filled);
+    size_t held = heap()->held_slices, used = used_of(c);
+    unsigned freed = 0;
+    for (unsigned i = 0; i < MANY / 2; i += capacity) { /* this thread allocates none of them */
+        ASSERT_TRUE(detached(many[i]));
+        arn_free(many[i]);
+        many[i] = NULL;
+        freed++;
+        EXPECT_TRUE(rests(many[i + 1]));
+        EXPECT_EQ(heap()->held_slices, held + 1); /* the one before is anybody's */
+    }
+    EXPECT_EQ(used_of(c), used - freed);
+    void *own = arn_malloc(100);
+    for (unsigned i = MANY / 2 / capacity * capacity + capacity; i + capacity < MANY;
+         i += capacity) {
+        ASSERT_TRUE(detached(many[i]));
+        arn_free(many[i]);
+        many[i] = NULL;
+        EXPECT_TRUE(detached(many[i + 1])); /* now it does, and leaves them */
+    }
+    arn_free(own);
+    free_many((void *)(size_t)MANY);
+    EXPECT_EQ(used_of(c), 0);
+    sem_post(&may_go);
+    pthread_join(thread, NULL);
+    arn_malloc_trim(0);
+    EXPECT_EQ(heap()->held_slices, 0);
+    EXPECT_EQ(pools_of(c), 0);
+}
+
+TEST(heap, a_thread_that_only_frees_holds_the_pool_that_it_frees_into)
+{
+    IN_OWN_PROCESS(take_anothers());
+}
+
 static void blocked(void)
 {
     arn_free(arn_malloc(1));

@@ -230,16 +230,16 @@ static void push_quick(unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
         all[i]->mark = 0;
-        ASSERT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i]));
+        ASSERT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i], false));
         ASSERT_TRUE(arn__is_marked(all[i]));
     }
 }
 
-static void refuses_quick(struct descriptor *pool, unsigned i)
+static void refuses_quick(struct descriptor *pool, unsigned i, bool holds)
 {
     uint64_t before = word_of(pool);
     all[i]->mark = 0;
-    EXPECT_FALSE(arn__pool_push_quick(arn__descriptor(all[i]), all[i]));
+    EXPECT_FALSE(arn__pool_push_quick(arn__descriptor(all[i]), all[i], holds));
     EXPECT_EQ(all[i]->mark, 0);
     EXPECT_EQ(word_of(pool), before);
 }
@@ -256,9 +256,10 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
 
     pool->local.first = NULL;
     ASSERT_TRUE(arn__pool_detach(pool, heap()));
+    refuses_quick(pool, 0, true); /* this thread is to have it */
     push_quick(0, shape->threshold - 1u);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
-    refuses_quick(pool, shape->threshold - 1u); /* it is worth claiming */
+    refuses_quick(pool, shape->threshold - 1u, false); /* it is worth claiming */
     EXPECT_EQ(push(pool, shape->threshold - 1u, shape->threshold), PUSH_CLAIMED);
     EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
 
@@ -268,7 +269,7 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
     push_quick(0, count - 1);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_SHARED);
     EXPECT_EQ(arn__remote_out(word_of(pool)), count);
-    refuses_quick(pool, count - 1); /* it would be empty */
+    refuses_quick(pool, count - 1, false); /* it would be empty */
     EXPECT_EQ(push(pool, count - 1, count), PUSH_EMPTIED);
     EXPECT_TRUE(arn__pool_unshare_empty(base, c));
     arn__pool_release(pool);
@@ -362,7 +363,7 @@ static void *push_quarter(void *argument)
         if (i % 2 == 0)
             arn__pool_push(contended, all[i], UINT_MAX);
         else
-            EXPECT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i]));
+            EXPECT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i], false));
     }
     return NULL;
 }
