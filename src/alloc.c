@@ -198,8 +198,8 @@ static const char *misuse_of(const void *pointer, const char *twice)
 
 /* ---- freeing ---- */
 
-/* In a signal handler that interrupted this thread in a slow path: no lock may be taken. False: it is
- * being freed already. */
+/* In a signal handler that interrupted this thread in a slow path, or in a thread of a child that its
+ * first thread is still to mend: no lock may be taken. False: it is being freed already. */
 static bool free_interrupting(void *pointer)
 {
     struct descriptor *d = arn__descriptor(pointer);
@@ -208,8 +208,9 @@ static bool free_interrupting(void *pointer)
         return true;
     if (arn__kind(d) != KIND_POOL)
         return arn__large_defer(pointer) && (arn__thread_defer_free(pointer), true);
-    /* Not if the pool is to be recovered: that would find it by the mark, once too often. */
-    if (!arn__has_flag(d, POOL_RECOVER))
+    /* Not if the pool is to be recovered, or may yet be: that would find it by the mark, once too often,
+     * and link it to others while it is deferred. */
+    if (arn__thread_is_settled() && !arn__has_flag(d, POOL_RECOVER))
         block->mark = arn__mark(block);
     arn__thread_defer_free(pointer);
     return true;

@@ -31,11 +31,20 @@ static size_t heaps_made, heaps_idle, heaps_set_aside;
 static struct heap orphan_heap;
 static struct lock orphan_lock;
 
+/* Blocks that signal handlers freed, linked through their first word. */
+struct deferred {
+    struct deferred *next;
+};
+static struct deferred *_Atomic deferred_blocks;
+
 /* ---- a page that reads as zero in a child, however it was forked ---- */
 
 struct control {
-    _Atomic uint32_t state;        /* enum child_state */
-    _Atomic int process;           /* for which the state is CHILD_READY */
+    _Atomic uint32_t state; /* enum child_state */
+    _Atomic int process;    /* for which the state is CHILD_READY */
+    /* What was freed in this process before it was mended, without marks: mending drops the
+     * other list, and recovery finds and links what is marked. */
+    struct deferred *_Atomic early;
     struct heap *_Atomic survivor; /* the forking thread's heap, when fork() told */
     atomic_bool told;              /* it did; NULL: that thread has no heap */
     atomic_bool had_threads;       /* the parent; when fork() told */
@@ -44,12 +53,6 @@ struct control {
 static struct control before_start = {.state = CHILD_READY};
 static struct control *_Atomic control = &before_start;
 const _Atomic uint32_t *_Atomic arn__child_state = &before_start.state;
-
-/* Blocks that signal handlers freed, linked through their first word. */
-struct deferred {
-    struct deferred *next;
-};
-static struct deferred *_Atomic deferred_blocks;
 
 /* glibc has room for the values of the first 32 keys in the thread itself, and allocates it for more
  * when one is set. Were that a thread's first block, and ours another such key, setting it at birth
@@ -167,8 +170,10 @@ static void tell_survivor(void)
     atomic_store(&page->told, true);
     /* The page was not wiped: the kernel is too old, or an emulator that says it did. Children of
      * _Fork and clone are not noticed then. */
-    if (atomic_load(&page->process) != arn__os_process())
+    if (atomic_load(&page->process) != arn__os_process()) {
+        atomic_store(&page->early, NULL);
         atomic_store(&page->state, CHILD_NEW);
+    }
 }
 
 /* ---- start ---- */
@@ -293,25 +298,26 @@ static void thread_exits(void *argument)
     arn__thread.inside = false;
 }
 
-/* ---- blocks freed by signal handlers ---- */
+/* ---- blocks freed by signal handlers, and before a child is mended ---- */
 
 void arn__thread_defer_free(void *block)
 {
+    struct deferred *_Atomic *first =
+        arn__thread_is_settled() ? &deferred_blocks : &atomic_load(&control)->early;
     struct deferred *node = block;
-    node->next = atomic_load_explicit(&deferred_blocks, memory_order_relaxed);
+    node->next = atomic_load_explicit(first, memory_order_relaxed);
     /* release: the link, to who takes the stack. */
-    while (!atomic_compare_exchange_weak_explicit(&deferred_blocks, &node->next, node,
-                                                  memory_order_release, memory_order_relaxed)) {
+    while (!atomic_compare_exchange_weak_explicit(first, &node->next, node, memory_order_release,
+                                                  memory_order_relaxed)) {
     }
 }
 
-static void free_deferred(struct heap *heap)
+static void free_deferred(struct heap *heap, struct deferred *_Atomic *first)
 {
-    if (__builtin_expect(atomic_load_explicit(&deferred_blocks, memory_order_relaxed) == NULL,
-                         true))
+    if (__builtin_expect(atomic_load_explicit(first, memory_order_relaxed) == NULL, true))
         return;
     /* acquire: pairs with the release above. */
-    struct deferred *node = atomic_exchange_explicit(&deferred_blocks, NULL, memory_order_acquire);
+    struct deferred *node = atomic_exchange_explicit(first, NULL, memory_order_acquire);
     while (node != NULL) {
         struct deferred *next = node->next;
         if (arn__kind(arn__descriptor(node)) == KIND_POOL)
@@ -356,7 +362,8 @@ struct heap *arn__thread_enter(void)
         atomic_store_explicit(&arn__heaps_many, true, memory_order_relaxed);
         heap = &orphan_heap;
     }
-    free_deferred(heap);
+    free_deferred(heap, &deferred_blocks);
+    free_deferred(heap, &atomic_load_explicit(&control, memory_order_acquire)->early);
     return heap;
 }
 

@@ -51,8 +51,8 @@ static inline void arn__thread_leave_quick(struct heap *heap)
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
 
-/* A block of a pool (marked), a run or a span (deferred) that a signal handler freed: to be given back
- * when somebody enters next. */
+/* A block of a pool (marked, if the process is settled), a run or a span (deferred) that a signal handler
+ * freed, or a thread of a child that is still to be mended: to be given back when somebody enters next. */
 void arn__thread_defer_free(void *block);
 
 /* Collects the orphan heap, unless that is `heap`, which the caller entered with, and what heaps of

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -277,6 +278,51 @@ static void free_one(void)
     free(take(THRESHOLD - 1));
 }
 
+/* ---- a child of _Fork is mended, as another thread that was born there frees ---- */
+
+static atomic_bool may_free, has_freed;
+
+static void *free_some(void *unused)
+{
+    while (!atomic_load(&may_free))
+        sched_yield();
+    for (size_t i = 0; i < BLOCKS; i += 5)
+        free(take(i));
+    atomic_store(&has_freed, true);
+    return unused;
+}
+
+/* Not for ever: once this thread has mended, the other may be waiting for a lock that it holds. */
+static void let_it_free(void)
+{
+    atomic_store(&may_free, true);
+    for (unsigned i = 0; i < 1000 && !atomic_load(&has_freed); i++)
+        usleep(100);
+}
+
+/* With free blocks at hand for what pthread_create allocates, this thread enters first in the refill. */
+static void mends(int k)
+{
+    pthread_t thread;
+    start_another(true);
+    for (size_t bytes = 16; bytes <= 1024; bytes += 16)
+        free(malloc(bytes));
+    pid_t child = _Fork();
+    CHECK(child >= 0);
+    if (child > 0) {
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 100);
+    }
+    alarm(20);
+    CHECK(pthread_create(&thread, NULL, free_some, NULL) == 0);
+    act = let_it_free;
+    void *block = malloc_in_steps(20000, k);
+    CHECK(pthread_join(thread, NULL) == 0);
+    check_blocks(MORE);
+    free(block);
+}
+
 /* A slow path; the handler's free is the one that ends a full pool's rest. */
 static void ends_a_rest(int k)
 {
@@ -463,6 +509,7 @@ int main(void)
     run_steps(zeroes, "hands out a zeroed block");
     run_steps(refills_from_another, "refills from another pool");
     run_steps(refills_among_others, "refills among other threads");
+    run_some_steps(mends, 97, INT_MAX, "mends a child");
     run_some_steps(refills_in_a_child, 11, INT_MAX, "refills in a child");
     run_some_steps(collects, 13, 1500, "collects");
     run_some_steps(collects_in_a_child, 13, 1500, "collects in a child");
