@@ -509,7 +509,7 @@ int main(void)
     run_steps(zeroes, "hands out a zeroed block");
     run_steps(refills_from_another, "refills from another pool");
     run_steps(refills_among_others, "refills among other threads");
-    run_some_steps(mends, 97, INT_MAX, "mends a child");
+    run_some_steps(mends, 307, INT_MAX, "mends a child");
     run_some_steps(refills_in_a_child, 11, INT_MAX, "refills in a child");
     run_some_steps(collects, 13, 1500, "collects");
     run_some_steps(collects_in_a_child, 13, 1500, "collects in a child");
