@@ -36,9 +36,9 @@ static void subtract(_Atomic size_t *total, size_t bytes)
     add(total, (size_t)0 - bytes);
 }
 
-static size_t pool_bytes(void)
+static size_t carved_bytes(void)
 {
-    return atomic_load_explicit(&arn__arena_totals.pool_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&arn__arena_totals.carved_bytes, memory_order_relaxed);
 }
 
 static unsigned count(unsigned mask)
@@ -215,10 +215,10 @@ static struct arena *take_free_arena(void)
     for (struct arena *arena = dirty_last; arena != NULL && looked_at < LOOKED_AT;
          arena = arena->dirty_prev, looked_at++) {
         if (arena->state == ARENA_FREE &&
-            arn__region_take_at(arena->region, arena->base, 1, pool_bytes()))
+            arn__region_take_at(arena->region, arena->base, 1, carved_bytes()))
             return arena;
     }
-    char *base = arn__region_take(1, 1, pool_bytes());
+    char *base = arn__region_take(1, 1, carved_bytes());
     return base == NULL ? NULL : arn__arena(base);
 }
 
@@ -308,7 +308,7 @@ static void hold_span_for_request(char *base, size_t arenas)
 char *arn__span_take(size_t arenas, size_t alignment_arenas)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    char *base = arn__region_take(arenas, alignment_arenas, pool_bytes());
+    char *base = arn__region_take(arenas, alignment_arenas, carved_bytes());
     if (base != NULL)
         hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
@@ -319,7 +319,7 @@ bool arn__span_take_at(char *base, size_t arenas)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct region *region = arn__arena(base - ARENA_BYTES)->region; /* the next may adjoin */
-    bool available = region != NULL && arn__region_take_at(region, base, arenas, pool_bytes());
+    bool available = region != NULL && arn__region_take_at(region, base, arenas, carved_bytes());
     if (available)
         hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
@@ -401,7 +401,7 @@ static bool take_dirty_group(struct arena *arena, struct dirty_range *range)
 {
     char *base = (char *)((uintptr_t)arena->base & ~(uintptr_t)(GROUP_BYTES - 1));
     if (!arn__region_group_is_huge(arena) ||
-        !arn__region_take_at(arena->region, base, GROUP_ARENAS, pool_bytes()))
+        !arn__region_take_at(arena->region, base, GROUP_ARENAS, carved_bytes()))
         return false;
     hold_span(base, GROUP_ARENAS);
     range->base = base;
@@ -422,7 +422,7 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
             (!arn__has_gib(next) || arn__arena(next)->state != ARENA_FREE ||
              !arn__arena(next)->listed_dirty || arn__arena(next)->region != arena->region))
             break;
-        if (!arn__region_take_at(arena->region, next, 1, pool_bytes()))
+        if (!arn__region_take_at(arena->region, next, 1, carved_bytes()))
             break;
         hold_span(next, 1);
         range->slices += ARENA_SLICES;
@@ -525,9 +525,10 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     for (unsigned i = 0; i < ARENA_SLICES;) {
         unsigned slices = 1;
         if (arn__kind(d + i) == KIND_POOL && arn__is_head(d + i)) {
-            slices = arn__size_classes[d[i].class_idx].slices;
+            const struct size_class *shape = &arn__size_classes[d[i].class_idx];
+            slices = shape->slices;
             held |= mask_of(i, slices);
-            add(&arn__arena_totals.pool_bytes, (size_t)slices * SLICE_BYTES);
+            add(&arn__arena_totals.carved_bytes, (size_t)d[i].carved * shape->block_bytes);
         } else if (arn__kind(d + i) == KIND_RUN) {
             slices = d[i].units;
             held |= mask_of(i, slices);

@@ -57,8 +57,6 @@ struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
         /* Last: a slice of this kind is part of a pool, also to a child forked in between. */
         atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_release);
     }
-    atomic_fetch_add_explicit(&arn__arena_totals.pool_bytes, (size_t)shape->slices * SLICE_BYTES,
-                              memory_order_relaxed);
     arn__pool_carve(pool);
     return pool;
 }
@@ -84,6 +82,8 @@ unsigned arn__pool_carve(struct descriptor *pool)
         next = block;
     }
     pool->carved = (uint16_t)(pool->carved + count);
+    atomic_fetch_add_explicit(&arn__arena_totals.carved_bytes, (size_t)count * shape->block_bytes,
+                              memory_order_relaxed);
     set_last(pool, end + (size_t)(count - 1) * shape->block_bytes);
     pool->local.first = next;
     return count;
@@ -122,8 +122,7 @@ void arn__pool_release(struct descriptor *pool)
         atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
         atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
     }
-    atomic_fetch_sub_explicit(&arn__arena_totals.pool_bytes, (size_t)slices * SLICE_BYTES,
-                              memory_order_relaxed);
+    atomic_fetch_sub_explicit(&arn__arena_totals.carved_bytes, carved_bytes, memory_order_relaxed);
     arn__slices_put(base, slices, touched);
 }
 

@@ -261,7 +261,7 @@ static void forget_before(const struct region *region, size_t first, size_t end)
 }
 
 /* Moves the frontier past `arenas`. */
-static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
+static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
 {
     if (arenas <= region->opened)
         return true;
@@ -271,10 +271,10 @@ static bool open_to(struct region *region, size_t arenas, size_t pool_bytes)
     if (!arn__directory_open(from, bytes) || !arn__os_open(from, bytes))
         return false;
     forget_before(region, region->opened, target);
-    /* What is full of blocks sooner or later wastes little of a huge page: that is what pools hold. A
-     * large block may be large and hardly touched. A small heap pays nothing. */
-    if (arn__options.huge == HUGE_AUTO && pool_bytes / 8 >= GROUP_BYTES &&
-        arn__region_totals.huge_bytes + bytes <= pool_bytes + pool_bytes / 8) {
+    /* What is full of blocks wastes little of a huge page: that is what pools have carved. A large block may
+     * be large and hardly touched, as may the pools of many threads. A small heap pays nothing. */
+    if (arn__options.huge == HUGE_AUTO && carved_bytes / 8 >= GROUP_BYTES &&
+        arn__region_totals.huge_bytes + bytes <= carved_bytes + carved_bytes / 8) {
         arn__os_huge(from, bytes, true);
         for (size_t i = region->opened; i < target; i += GROUP_ARENAS)
             region->stretches[i / WORD_BITS].huge |= group_bit(i);
@@ -297,7 +297,8 @@ static void take(struct region *region, size_t idx, size_t arenas)
 }
 
 /* `refused`: there is room, but the OS does not let it be opened; nor would it more of it. */
-static char *take_existing(size_t arenas, size_t alignment_arenas, size_t pool_bytes, bool *refused)
+static char *take_existing(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
+                           bool *refused)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
         if (region->free_arenas < arenas)
@@ -305,7 +306,7 @@ static char *take_existing(size_t arenas, size_t alignment_arenas, size_t pool_b
         size_t idx = find(region, arenas, alignment_arenas);
         if (idx == region->arenas)
             continue;
-        if (open_to(region, idx + arenas, pool_bytes)) {
+        if (open_to(region, idx + arenas, carved_bytes)) {
             take(region, idx, arenas);
             return region->base + idx * ARENA_BYTES;
         }
@@ -314,16 +315,16 @@ static char *take_existing(size_t arenas, size_t alignment_arenas, size_t pool_b
     return NULL;
 }
 
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t pool_bytes)
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes)
 {
     bool refused = false;
-    char *base = take_existing(arenas, alignment_arenas, pool_bytes, &refused);
+    char *base = take_existing(arenas, alignment_arenas, carved_bytes, &refused);
     if (base == NULL && !refused && reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
-        base = take_existing(arenas, alignment_arenas, pool_bytes, &refused);
+        base = take_existing(arenas, alignment_arenas, carved_bytes, &refused);
     return base;
 }
 
-bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t pool_bytes)
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t carved_bytes)
 {
     size_t idx = (size_t)(base - region->base) / ARENA_BYTES;
     if (idx + arenas > region->arenas)
@@ -332,7 +333,7 @@ bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_
         if (!is_free(region, idx + i))
             return false;
     }
-    if (!open_to(region, idx + arenas, pool_bytes))
+    if (!open_to(region, idx + arenas, carved_bytes))
         return false;
     take(region, idx, arenas);
     return true;

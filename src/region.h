@@ -43,7 +43,8 @@ extern struct region *arn__regions;
 struct region_totals {
     size_t reserved_bytes;
     size_t opened_bytes;
-    size_t huge_bytes; /* of these: asked to be huge pages because pools hold about as much */
+    size_t
+        huge_bytes; /* of these: asked to be huge pages because pools have carved about as much */
 };
 extern struct region_totals arn__region_totals;
 
@@ -51,11 +52,11 @@ extern struct region_totals arn__region_totals;
 bool arn__region_start(void **control);
 
 /* `arenas` in a row, at a multiple of `alignment_arenas` from an address that is a multiple of it;
- * opened, taken out of the free map. NULL: no memory. `pool_bytes` is what decides on huge pages. */
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t pool_bytes);
+ * opened, taken out of the free map. NULL: no memory. `carved_bytes` is what decides on huge pages. */
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes);
 
 /* Makes exactly these arenas taken, if they all lie in the region and are free. */
-bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t pool_bytes);
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t carved_bytes);
 
 /* Back to the free map. */
 void arn__region_put(char *base, size_t arenas);
