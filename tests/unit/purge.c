@@ -186,19 +186,19 @@ TEST(purge, down_to_what_is_to_be_kept)
 }
 
 /* 16 arenas in two groups that open with huge pages; free, and never touched. */
-static char *open_huge(size_t pool_bytes)
+static char *open_huge(size_t carved_bytes)
 {
     started();
     arn__options.purge_budget_bytes = (size_t)64 * MIB;
-    char *base = arn__region_take(16, 1, pool_bytes);
+    char *base = arn__region_take(16, 1, carved_bytes);
     arn__region_put(base, 16);
     return base;
 }
 
 /* An arena of each group is dirty, in the second one the younger, beside one that is held. */
-static void whole_groups(size_t pool_bytes)
+static void whole_groups(size_t carved_bytes)
 {
-    char *base = open_huge(pool_bytes);
+    char *base = open_huge(carved_bytes);
     char *span = arn__span_take(16, 1);
     ASSERT_EQ(span, base);
     memset(base + 3 * ARENA_BYTES, 1, ARENA_BYTES);

@@ -310,9 +310,9 @@ static void *wait_for_all(void *barrier)
     return block;
 }
 
-static size_t pool_bytes(void)
+static size_t carved_bytes(void)
 {
-    return atomic_load(&arn__arena_totals.pool_bytes);
+    return atomic_load(&arn__arena_totals.carved_bytes);
 }
 
 static void lists_are_inherited(void)
@@ -329,15 +329,15 @@ static void lists_are_inherited(void)
 
     pthread_barrier_t barrier;
     pthread_barrier_init(&barrier, NULL, THREADS);
-    size_t before = pool_bytes();
+    size_t before = carved_bytes();
     for (unsigned i = 0; i < THREADS; i++)
         ASSERT_EQ(pthread_create(&threads[i], NULL, wait_for_all, &barrier), 0);
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    EXPECT_GT(pool_bytes(), before);
-    EXPECT_LE(pool_bytes(), before + (size_t)4 * 2 * SLICE_BYTES); /* pthread_create's, too */
+    EXPECT_GT(carved_bytes(), before);
+    EXPECT_LE(carved_bytes(), before + (size_t)4 * 2 * SLICE_BYTES); /* pthread_create's, too */
     arn_malloc_trim(0);
-    EXPECT_LT(pool_bytes(), before);
+    EXPECT_LT(carved_bytes(), before);
 }
 
 TEST(thread, the_next_one_begins_with_the_lists_of_one_that_ended)
