@@ -43,8 +43,7 @@ extern struct region *arn__regions;
 struct region_totals {
     size_t reserved_bytes;
     size_t opened_bytes;
-    size_t
-        huge_bytes; /* of these: asked to be huge pages because pools have carved about as much */
+    size_t huge_bytes; /* of these: asked to be huge pages, for pools have carved about as much */
 };
 extern struct region_totals arn__region_totals;
 
