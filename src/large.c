@@ -12,6 +12,11 @@
 /* From here on a block that grows and has to move becomes a map: later growth moves no bytes. */
 enum { GROWING_MAP_BYTES = 1 << 20 };
 
+/* From here on a map that grows gets huge pages: such a block is filled from its start, mostly, so that
+ * no more than one of them is wasted. The whole map is asked for, since one that the kernel sees as two
+ * does not move. */
+enum { GROWING_HUGE_BYTES = 16 << 20 };
+
 struct large_totals arn__large_totals;
 
 /* Mappings that munmap refused (the split would need one more than the OS allows): purged, and
@@ -184,10 +189,16 @@ static void *alloc_map(size_t bytes, size_t alignment)
     return block != NULL ? block : arn__large_map(bytes, alignment);
 }
 
+static bool grows_huge(size_t bytes)
+{
+    return arn__options.huge == HUGE_AUTO && bytes >= GROWING_HUGE_BYTES;
+}
+
 /* Moves the pages to a larger range; the old block is gone if it succeeds. */
 static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_t new_bytes)
 {
-    char *target = arn__os_reserve(new_bytes, granule());
+    /* Huge pages move whole only from one multiple of their size to another. */
+    char *target = arn__os_reserve(new_bytes, grows_huge(new_bytes) ? GROUP_BYTES : granule());
     if (target == NULL)
         return NULL;
     if (!arn__directory_open(target, 1)) {
@@ -218,6 +229,8 @@ static void *resize_map(char *block, struct descriptor *d, size_t bytes)
     } else if ((result = move_map(block, d, old_bytes, new_bytes)) == NULL) {
         return NULL;
     }
+    if (new_bytes > old_bytes && grows_huge(new_bytes))
+        arn__os_huge(result, new_bytes, true);
     count_map(new_bytes, old_bytes, 0);
     return result;
 }

@@ -2,7 +2,10 @@
 #include "large.h"
 
 #include <arenite/arenite.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arena.h"
 #include "options.h"
@@ -145,6 +148,50 @@ static void moves(void)
 TEST(large, a_map_grows_by_moving_its_pages)
 {
     IN_OWN_PROCESS(moves());
+}
+
+/* The flags that the kernel shows of the mapping that holds an address: " rd wr mr ... " */
+static bool flags_of(const void *address, char *flags, int flags_bytes)
+{
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool inside = false;
+    bool found = false;
+    while (maps != NULL && !found && fgets(line, sizeof line, maps) != NULL) {
+        uintptr_t start;
+        uintptr_t end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &start, &end) == 2)
+            inside = (uintptr_t)address >= start && (uintptr_t)address < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = snprintf(flags, (size_t)flags_bytes, "%s", line + 8) > 0;
+    }
+    if (maps != NULL)
+        fclose(maps);
+    return found;
+}
+
+static void grows_huge(int huge, size_t bytes, bool expected)
+{
+    char flags[256];
+    arn__options.huge = huge;
+    char *map = arn_realloc(arn_realloc(arn_malloc(512 << 10), 4 * MIB), bytes);
+    EXPECT_EQ(kind_of(map), KIND_MAP);
+    ASSERT_TRUE(flags_of(map, flags, sizeof flags));
+    EXPECT_EQ(strstr(flags, " hg ") != NULL, expected);
+    arn_free(map);
+}
+
+TEST(large, a_map_that_grows_large_asks_for_huge_pages)
+{
+    char flags[256];
+    if (EMULATED)
+        SKIP("an emulator ignores it");
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0 ||
+        !flags_of(flags, flags, sizeof flags))
+        SKIP("the kernel has no huge pages, or does not show flags");
+    IN_OWN_PROCESS(grows_huge(HUGE_AUTO, 15 * MIB, false));
+    IN_OWN_PROCESS(grows_huge(HUGE_AUTO, 16 * MIB, true));
+    IN_OWN_PROCESS(grows_huge(HUGE_OFF, 16 * MIB, false));
 }
 
 static void refused_resize(void)
