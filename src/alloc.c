@@ -151,6 +151,13 @@ static const char inside_large[] = "inside a large block, not its start";
 static const char not_start[] = "not the start of a block";
 static const char freed_twice[] = "double free";
 static const char used_after[] = "already freed";
+static const char object[] = "to be released by arn_decref";
+
+static void say(const char *function, const void *pointer, const char *reason)
+{
+    const struct descriptor *d = arn__descriptor(pointer);
+    arn__misuse_of(function, pointer, reason, reason == object ? arn__type_name(d) : NULL);
+}
 
 /* Why this address, whose slice is free or not ours, is not a block. */
 static const char *why_not(const void *pointer)
@@ -187,6 +194,8 @@ static const char *misuse_of(const void *pointer, const char *twice)
         return wild;
     if (arn__kind(d) == KIND_NONE)
         return why_not(pointer);
+    if (arn__holds_objects(d))
+        return object;
     if (arn__kind(d) != KIND_POOL)
         return arn__large_starts(d, pointer)      ? NULL
                : arn__has_flag(d, LARGE_DEFERRED) ? twice
@@ -248,7 +257,7 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
             misuse = freed_twice;
     }
     if (misuse != NULL)
-        arn__misuse(function, pointer, misuse);
+        say(function, pointer, misuse);
 }
 
 void arn__free_slow(void *pointer, const char *function)
@@ -293,7 +302,7 @@ size_t arn__usable(void *block, const char *function)
     block = arn__block_from_program(block);
     const char *misuse = misuse_of(block, used_after);
     if (misuse != NULL) {
-        arn__misuse(function, block, misuse);
+        say(function, block, misuse);
         return 0;
     }
     return usable(block);
@@ -362,7 +371,7 @@ void *arn__realloc(void *block, size_t bytes, const char *function)
     } else {
         const char *misuse = misuse_of(block, used_after);
         if (misuse != NULL) {
-            arn__misuse(function, block, misuse);
+            say(function, block, misuse);
             errno = EINVAL;
             return NULL;
         }

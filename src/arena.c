@@ -524,11 +524,11 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     unsigned held = 0;
     for (unsigned i = 0; i < ARENA_SLICES;) {
         unsigned slices = 1;
-        if (arn__kind(d + i) == KIND_POOL && arn__is_head(d + i)) {
-            const struct size_class *shape = &arn__size_classes[d[i].class_idx];
-            slices = shape->slices;
+        if ((arn__kind(d + i) == KIND_POOL || arn__kind(d + i) == KIND_OBJECTS) &&
+            arn__is_head(d + i)) {
+            slices = arn__size_classes[d[i].class_idx].slices;
             held |= mask_of(i, slices);
-            add(&arn__arena_totals.carved_bytes, (size_t)d[i].carved * shape->block_bytes);
+            add(&arn__arena_totals.carved_bytes, arn__carved_bytes(d + i));
         } else if (arn__kind(d + i) == KIND_RUN) {
             slices = d[i].units;
             held |= mask_of(i, slices);

@@ -35,14 +35,16 @@ enum {
 
 struct heap;
 struct block;
+struct bin;
 
 /* What a slice is for. */
 enum kind {
-    KIND_NONE, /* nothing: free, or not ours */
-    KIND_POOL, /* blocks of one size class */
-    KIND_RUN,  /* one large block in slices of one arena */
-    KIND_SPAN, /* one large block in whole arenas of one region */
-    KIND_MAP,  /* one large block in a mapping of its own */
+    KIND_NONE,    /* nothing: free, or not ours */
+    KIND_POOL,    /* blocks of one size class */
+    KIND_OBJECTS, /* objects of one type: see object/typed_pool.h */
+    KIND_RUN,     /* one large block in slices of one arena */
+    KIND_SPAN,    /* one large block in whole arenas of one region */
+    KIND_MAP,     /* one large block in a mapping of its own */
     KIND_MASK = 15,
 };
 
@@ -55,6 +57,7 @@ struct free_list {
 
 /* Flags of a pool, and of a large block. */
 enum {
+    LARGE_OBJECT = 16,   /* it holds an object: see object/typed_pool.h */
     POOL_FRESH = 16,     /* memory past `last` has never been written: it reads as zero */
     POOL_RECOVER = 32,   /* after fork: lists may be torn; free blocks are found by their marks */
     LARGE_DEFERRED = 64, /* a signal handler has freed it, to be given back later */
@@ -63,7 +66,7 @@ enum {
 
 /* One slice. A pool of several slices repeats owner, last, inverse, frees_to, class and kind in each of
  * them (a free looks no further), and keeps the rest in the first, its head. A large block has only its
- * first slice filled in. 64 bytes: one cache line. */
+ * first slice filled in. A pool of objects repeats bin, class and kind. 64 bytes: one cache line. */
 struct descriptor {
     /* The heap whose thread alone touches the fields below. NULL: a shared pool, or no pool. A heap's
      * address plus 1: a full (detached) pool that this heap filled.
@@ -71,10 +74,26 @@ struct descriptor {
     _Atomic(struct heap *) owner;
     /* The last block carved so far (a block's size below the pool: none yet).
      * [owner] writes, [any] reads. */
-    _Atomic(char *) last;
-    uint64_t inverse; /* of the block size; constant in a pool's life */
-    /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
-    struct free_list *frees_to;
+    union {
+        _Atomic(char *) last;
+        struct bin *bin; /* of objects; begins with a pointer to the type's name */
+    };
+    union {
+        uint64_t inverse;     /* of the block size; constant in a pool's life */
+        struct {              /* of objects; all under who has the domain */
+            uint32_t ordinal; /* in the domain's array of pools */
+            uint16_t live;    /* objects */
+            uint8_t events;   /* EVENT_… */
+        };
+    };
+    union {
+        /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
+        struct free_list *frees_to;
+        struct {                   /* of objects */
+            uint32_t eventful_idx; /* if there are events: in the domain's array of such pools */
+            uint32_t pass_idx;     /* 0: no part of the collection that runs */
+        };
+    };
     /* I1: what `local` lists, the remote word lists, a heap's list holds, and the program holds, add up
      *     to the carved blocks. */
     union {
@@ -209,6 +228,28 @@ static inline struct descriptor *arn__head(const struct descriptor *d)
 static inline bool arn__is_head(const struct descriptor *d)
 {
     return arn__head(d) == d;
+}
+
+/* Holds an object, or objects: of the type with this name. */
+static inline bool arn__holds_objects(const struct descriptor *d)
+{
+    unsigned flags = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
+    return (flags & KIND_MASK) == KIND_OBJECTS ||
+           ((flags & KIND_MASK) >= KIND_RUN && (flags & LARGE_OBJECT));
+}
+
+static inline const char *arn__type_name(const struct descriptor *d)
+{
+    return *(const char *const *)d->bin;
+}
+
+/* What the carved blocks or objects of a pool take, at the most. */
+static inline size_t arn__carved_bytes(const struct descriptor *pool)
+{
+    const struct size_class *shape = &arn__size_classes[pool->class_idx];
+    size_t bytes = (size_t)pool->carved * shape->block_bytes;
+    size_t most = (size_t)shape->slices * SLICE_BYTES;
+    return bytes < most ? bytes : most;
 }
 
 /* acquire: pairs with the release that clears POOL_RECOVER. */

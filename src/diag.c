@@ -53,6 +53,12 @@ void arn__line_write(struct line *line, int fd)
 
 void arn__misuse(const char *function, const void *pointer, const char *reason)
 {
+    arn__misuse_of(function, pointer, reason, NULL);
+}
+
+void arn__misuse_of(const char *function, const void *pointer, const char *reason,
+                    const char *type_name)
+{
     struct line line = {.length = 0};
     arn__line_text(&line, "arenite: ");
     arn__line_text(&line, function);
@@ -60,6 +66,10 @@ void arn__misuse(const char *function, const void *pointer, const char *reason)
     arn__line_hex(&line, (uintptr_t)pointer);
     arn__line_text(&line, "): ");
     arn__line_text(&line, reason);
+    if (type_name != NULL) {
+        arn__line_text(&line, ": an object of type ");
+        arn__line_text(&line, type_name);
+    }
     arn__line_write(&line, STDERR);
     if (arn__options.misuse == MISUSE_ABORT)
         arn__os_abort();

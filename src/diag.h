@@ -23,6 +23,10 @@ void arn__line_write(struct line *line, int fd);
 /* "arenite: FUNCTION(0xPOINTER): REASON", then abort, unless the options say to go on. */
 void arn__misuse(const char *function, const void *pointer, const char *reason);
 
+/* The same of an object: "... REASON: an object of type NAME". */
+void arn__misuse_of(const char *function, const void *pointer, const char *reason,
+                    const char *type_name);
+
 /* An invariant of the allocator itself does not hold: says which and aborts. */
 _Noreturn void arn__broken(const char *file, int line, const char *what);
 

@@ -12,12 +12,14 @@
 
 /* Lowest first: a thread that holds one may take only those below it in this list. */
 enum lock_rank {
-    RANK_ORPHAN = 1, /* the heap of threads that have none */
-    RANK_HEAPS,      /* the list of heaps */
-    RANK_SHARD,      /* the shared pools of one class; never two at a time */
-    RANK_RECOVER,    /* the free blocks of a pool after fork */
-    RANK_ARENA,      /* arenas, regions, runs */
-    RANK_META,       /* memory for the allocator's own structures */
+    RANK_TYPES = 1, /* of objects: the table */
+    RANK_DOMAINS,   /* those of ended threads */
+    RANK_ORPHAN,    /* the heap of threads that have none */
+    RANK_HEAPS,     /* the list of heaps */
+    RANK_SHARD,     /* the shared pools of one class; never two at a time */
+    RANK_RECOVER,   /* the free blocks of a pool after fork */
+    RANK_ARENA,     /* arenas, regions, runs */
+    RANK_META,      /* memory for the allocator's own structures */
 };
 
 struct lock {

@@ -222,6 +222,15 @@ uint32_t arn__os_now_ms(void)
     return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
+uint64_t arn__os_now_ns(void)
+{
+    struct timespec now = {0, 0};
+    int saved = errno;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    errno = saved;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int arn__os_thread(void)
 {
     return (int)syscall(SYS_gettid);

@@ -72,6 +72,9 @@ bool arn__os_address_space_limited(void);
 /* Milliseconds of a monotonic clock, coarse. */
 uint32_t arn__os_now_ms(void);
 
+/* Nanoseconds of a monotonic clock. */
+uint64_t arn__os_now_ns(void);
+
 /* The calling thread's number, never 0; and is that thread of this process gone? False if unknown. */
 int arn__os_thread(void);
 bool arn__os_thread_gone(int thread);

@@ -1,0 +1,10 @@
+/* collector.h - when collections take place. */
+#ifndef ARENITE_OBJECT_COLLECTOR_H
+#define ARENITE_OBJECT_COLLECTOR_H
+
+#include "domain.h"
+
+/* A tracked object is about to be made: collects if that is due. */
+void arn__collector_due(struct arn_domain *domain);
+
+#endif

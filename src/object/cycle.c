@@ -1,0 +1,455 @@
+/* cycle.c - trial deletion over typed pools.
+ *
+ * A pass has candidates: the tracked, local objects of some generations, or what may have lost its outside
+ * references and whatever that leads to. Each has an entry of 4 bytes outside the heap:
+ *
+ *     0                    no candidate
+ *     1 + n                n references are not accounted for yet
+ *     REACHED | link       something outside leads here; the link is of the list of those whose references
+ *                          are still to be followed
+ *
+ * so that following them takes no memory and no stack. `select` enters the counts; `subtract` takes off
+ * what candidates refer to among themselves; what is left above 0 is referred to from outside, and `mark`
+ * follows from there. What it does not reach is garbage. Of the heap, nothing is written until then.
+ *
+ * While the functions of the program run (callbacks, finalizers, clear functions), each piece of garbage is
+ * held by one reference of the collector's, and no pool leaves its domain.
+ */
+#include "cycle.h"
+
+#include <errno.h>
+
+#include "alloc.h"
+#include "diag.h"
+#include "os.h"
+#include "pass.h"
+#include "rc.h"
+#include "weak.h"
+
+static bool may_be_candidate(const struct arn__header *header)
+{
+    return !(header->kind & (OBJECT_DEAD | OBJECT_UNTRACKED | OBJECT_SHARED)) &&
+           header->count > 0 && arn__generation(header->kind) != GENERATION_FROZEN;
+}
+
+/* ---- selecting ---- */
+
+static void select_object(struct descriptor *pool, uint32_t slot, char *object, void *context)
+{
+    struct pass *pass = context;
+    const struct arn__header *header = arn__header(object);
+    if (may_be_candidate(header) && arn__generation(header->kind) <= pass->oldest) {
+        pass->entries[pool->pass_idx << SLOT_BITS | slot] = 1 + (uint32_t)header->count;
+        pass->candidates++;
+    }
+}
+
+static void select_pool(struct pass *pass, char *base)
+{
+    struct descriptor *pool = arn__descriptor(base);
+    if (pool->bin->type->info.shape == ARN_LEAF)
+        return;
+    arn__pass_join(pass, pool, base);
+    arn__objects_each(pool, base, select_object, pass);
+}
+
+static void select_young(struct pass *pass)
+{
+    for (uint32_t i = 0; i < pass->domain->eventful_count; i++) {
+        char *base = pass->domain->eventful[i];
+        if (arn__descriptor(base)->events & EVENT_YOUNG)
+            select_pool(pass, base);
+    }
+}
+
+static void select_all(struct pass *pass)
+{
+    for (uint32_t i = 0; i < pass->domain->pool_count; i++)
+        select_pool(pass, pass->domain->pools[i]);
+}
+
+/* What can be reached from objects that are not calm: a candidate's count is entered last. */
+
+static void discover(void *object, void *context)
+{
+    struct pass *pass = context;
+    struct descriptor *pool = arn__typed_pool(object);
+    if (!arn__holds_objects(pool) || pool->bin->domain != pass->domain ||
+        pool->bin->type->info.shape == ARN_LEAF || !may_be_candidate(arn__header(object)))
+        return;
+    if (pool->pass_idx == 0)
+        arn__pass_join(pass, pool, arn__typed_pool_base(pool->bin, object));
+    uint32_t index = pool->pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
+    if (pass->entries[index] != 0)
+        return;
+    pass->entries[index] = REACHED | pass->list;
+    pass->list = index;
+    pass->candidates++;
+}
+
+static void discover_uncalm(struct descriptor *pool, uint32_t slot, char *object, void *context)
+{
+    (void)pool, (void)slot;
+    if (!(arn__header(object)->kind & OBJECT_CALM))
+        discover(object, context);
+}
+
+static void enter_count(struct pass *pass, const struct candidate *candidate)
+{
+    (void)pass;
+    *candidate->entry = 1 + (uint32_t)arn__header(candidate->object)->count;
+}
+
+static void follow(struct pass *pass, arn_visit *visit)
+{
+    while (pass->list != 0) {
+        uint32_t index = pass->list;
+        char *object = arn__pass_object(pass, index);
+        pass->list = pass->entries[index] & ~REACHED;
+        arn__traverse(arn__typed_pool(object)->bin->type, object, visit, pass);
+    }
+}
+
+static void select_suspects(struct pass *pass)
+{
+    for (uint32_t i = 0; i < pass->domain->eventful_count; i++) {
+        char *base = pass->domain->eventful[i];
+        arn__objects_each(arn__descriptor(base), base, discover_uncalm, pass);
+    }
+    follow(pass, discover);
+    arn__pass_sweep(pass, true, enter_count);
+}
+
+/* ---- subtracting and marking ---- */
+
+static void subtract_reference(void *referent, void *context)
+{
+    struct pass *pass = context;
+    uint32_t index = arn__pass_index(pass, referent);
+    uint32_t *entry = &pass->entries[index];
+    if (index == 0 || *entry == 0 || *entry >= REACHED)
+        return;
+    if (__builtin_expect(*entry == 1, 0)) {
+        arn__misuse_of("arn_gc_collect", referent, "referred to more often than counted",
+                       arn__typed_pool(referent)->bin->type_name);
+        return;
+    }
+    --*entry;
+}
+
+static void subtract(struct pass *pass, const struct candidate *candidate)
+{
+    arn__traverse(candidate->pool->bin->type, candidate->object, subtract_reference, pass);
+}
+
+static void reach(void *referent, void *context)
+{
+    struct pass *pass = context;
+    uint32_t index = arn__pass_index(pass, referent);
+    uint32_t *entry = &pass->entries[index];
+    if (index == 0 || *entry == 0 || *entry >= REACHED)
+        return;
+    *entry = REACHED | pass->list;
+    pass->list = index;
+}
+
+static void mark(struct pass *pass, const struct candidate *candidate)
+{
+    if (*candidate->entry == 1)
+        return;
+    *candidate->entry = REACHED;
+    arn__traverse(candidate->pool->bin->type, candidate->object, reach, pass);
+    follow(pass, reach);
+}
+
+static void count_garbage(struct pass *pass, const struct candidate *candidate)
+{
+    (void)candidate;
+    pass->garbage++;
+}
+
+/* ---- garbage ---- */
+
+static void hold(struct pass *pass, const struct candidate *candidate)
+{
+    (void)pass;
+    arn__header(candidate->object)->count++;
+}
+
+static void detach_weak(struct pass *pass, const struct candidate *candidate)
+{
+    if (arn__header(candidate->object)->kind & OBJECT_WEAK) {
+        arn__weak_detach(pass->domain, candidate->object, &pass->detached);
+        pass->called = true;
+    }
+}
+
+static void finalize(struct pass *pass, const struct candidate *candidate)
+{
+    struct arn_type *type = candidate->pool->bin->type;
+    if (type->info.finalize != NULL && !(arn__header(candidate->object)->kind & OBJECT_FINALIZED)) {
+        arn__rc_finalize(type, candidate->object);
+        pass->called = true;
+    }
+}
+
+static void call_back_weak(struct pass *pass)
+{
+    pass->detached = NULL;
+    arn__pass_sweep(pass, false, detach_weak);
+    arn__weak_call_back(pass->detached);
+}
+
+/* Once the program's functions have run: what is referred to from outside now lives on, and what that leads
+ * to. Those who live are no garbage, and not the collector's any more. */
+
+static void enter_count_again(struct pass *pass, const struct candidate *candidate)
+{
+    (void)pass;
+    *candidate->entry = (uint32_t)arn__header(candidate->object)->count; /* 1 is the collector's */
+}
+
+static void let_go(void *referent, void *context)
+{
+    struct pass *pass = context;
+    uint32_t index = arn__pass_index(pass, referent);
+    uint32_t *entry = &pass->entries[index];
+    if (index == 0 || *entry == 0 || *entry >= REACHED)
+        return;
+    *entry = REACHED | pass->list;
+    pass->list = index;
+    pass->resurrected++;
+    arn__header(referent)->count--;
+}
+
+static void resurrect(struct pass *pass, const struct candidate *candidate)
+{
+    if (*candidate->entry == 1)
+        return;
+    let_go(candidate->object, pass);
+    follow(pass, let_go);
+}
+
+static void keep_resurrected(struct pass *pass)
+{
+    arn__pass_sweep(pass, false, enter_count_again);
+    arn__pass_sweep(pass, false, subtract);
+    arn__pass_sweep(pass, false, resurrect);
+    pass->garbage -= pass->resurrected;
+}
+
+/* Room for all that was found; false: no memory. */
+static bool make_room_for_saved(struct pass *pass)
+{
+    struct collector *collector = &pass->domain->collector;
+    size_t wanted = collector->garbage_count + pass->garbage;
+    if (wanted <= collector->garbage_room)
+        return true;
+    void **garbage = arn_reallocarray(collector->garbage, wanted, sizeof *garbage);
+    if (garbage == NULL)
+        return false;
+    collector->garbage = garbage;
+    collector->garbage_room = wanted;
+    return true;
+}
+
+/* The collector's reference is the list's from here on. */
+static void save(struct pass *pass, const struct candidate *candidate)
+{
+    struct collector *collector = &pass->domain->collector;
+    collector->garbage[collector->garbage_count++] = candidate->object;
+    *candidate->entry = REACHED;
+}
+
+static void drop_outside(void *referent, void *context)
+{
+    struct pass *pass = context;
+    uint32_t index = arn__pass_index(pass, referent);
+    uint32_t entry = index == 0 ? 0 : pass->entries[index];
+    if (entry == 0 || entry >= REACHED)
+        arn_decref(referent);
+}
+
+/* The references to what is no garbage. */
+static void drop_references(struct pass *pass, const struct candidate *candidate)
+{
+    struct arn_type *type = candidate->pool->bin->type;
+    if (type->info.shape == ARN_CUSTOM)
+        type->info.clear(candidate->object);
+    else
+        arn__traverse(type, candidate->object, drop_outside, pass);
+}
+
+static void free_object(struct pass *pass, const struct candidate *candidate)
+{
+    (void)pass;
+    *candidate->entry = 0;
+    arn__rc_free(candidate->pool, candidate->object);
+}
+
+/* Returns how many were released or saved. */
+static size_t dispose(struct pass *pass)
+{
+    arn__pass_sweep(pass, false, hold);
+    call_back_weak(pass);
+    arn__pass_sweep(pass, false, finalize);
+    if (pass->called) {
+        keep_resurrected(pass);
+        call_back_weak(pass); /* of weak references that finalizers made to what they left */
+    }
+    if (pass->domain->collector.debug & ARN_GC_SAVE_ALL) {
+        arn__pass_sweep(pass, false, save);
+    } else {
+        arn__pass_sweep(pass, false, drop_references);
+        arn__pass_sweep(pass, false, free_object);
+    }
+    return pass->garbage;
+}
+
+/* ---- survivors ---- */
+
+struct survey {
+    struct pass *pass;
+    unsigned events;
+};
+
+/* One generation older, and calm after a full pass; what was no candidate stays as it is. A header is
+ * written only if that changes it: quiet pages stay shared with a parent. */
+static void promote(struct descriptor *pool, uint32_t slot, char *object, void *context)
+{
+    struct survey *survey = context;
+    struct pass *pass = survey->pass;
+    struct arn__header *header = arn__header(object);
+    uint32_t kind = header->kind;
+    if (kind & (OBJECT_UNTRACKED | OBJECT_SHARED))
+        return;
+    unsigned generation = arn__generation(kind);
+    if (pass->entries[pool->pass_idx << SLOT_BITS | slot] != 0 && generation <= pass->oldest) {
+        generation = generation < GENERATION_OLD ? generation + 1 : GENERATION_OLD;
+        if (pass->oldest == GENERATION_OLD) {
+            generation = GENERATION_OLD;
+            kind |= OBJECT_CALM;
+        }
+        kind = (kind & ~OBJECT_GENERATION) | generation << GENERATION_SHIFT;
+        if (kind != header->kind)
+            header->kind = kind;
+    }
+    survey->events |= generation < GENERATION_OLD                             ? EVENT_YOUNG
+                      : generation == GENERATION_OLD && !(kind & OBJECT_CALM) ? EVENT_SUSPECT
+                                                                              : 0;
+}
+
+static void promote_all(struct pass *pass)
+{
+    for (uint32_t i = 1; i <= pass->pools; i++) {
+        char *base = pass->bases[i];
+        struct descriptor *pool = arn__descriptor(base);
+        struct survey survey = {.pass = pass};
+        arn__objects_each(pool, base, promote, &survey);
+        if (pool == pool->bin->current)
+            survey.events |= EVENT_YOUNG;
+        arn__domain_forget(pass->domain, pool, EVENTS & ~survey.events);
+        if (survey.events != 0)
+            arn__domain_note(pass->domain, pool, survey.events);
+    }
+}
+
+static void grow_old(struct descriptor *pool, uint32_t slot, char *object, void *context)
+{
+    (void)pool, (void)slot, (void)context;
+    struct arn__header *header = arn__header(object);
+    if (!(header->kind & OBJECT_UNTRACKED) && arn__generation(header->kind) < GENERATION_OLD)
+        header->kind = (header->kind & ~OBJECT_GENERATION) | GENERATION_OLD << GENERATION_SHIFT;
+}
+
+void arn__cycle_pass_over_young(struct arn_domain *domain)
+{
+    for (uint32_t i = domain->eventful_count; i-- > 0;) {
+        char *base = domain->eventful[i];
+        struct descriptor *pool = arn__descriptor(base);
+        if (!(pool->events & EVENT_YOUNG))
+            continue;
+        arn__objects_each(pool, base, grow_old, NULL);
+        arn__domain_note(domain, pool, EVENT_SUSPECT);
+        if (pool != pool->bin->current)
+            arn__domain_forget(domain, pool, EVENT_YOUNG);
+    }
+}
+
+/* Pools that became empty while none was to leave. */
+static void release_empty(struct arn_domain *domain)
+{
+    for (uint32_t i = domain->pool_count; i-- > 0;) {
+        struct descriptor *pool = arn__descriptor(domain->pools[i]);
+        if (pool->live == 0)
+            arn__typed_pool_drop_empty(pool);
+    }
+}
+
+/* ---- a collection ---- */
+
+static void tell(struct arn_domain *domain, const struct arn_gc_info *info)
+{
+    for (size_t i = 0; i < domain->collector.watcher_count; i++)
+        domain->collector.watchers[i].call(info, domain->collector.watchers[i].context);
+}
+
+static void account(struct collector *collector, const struct pass *pass, size_t collected,
+                    uint64_t ns)
+{
+    struct arn_gc_stats *stats = &collector->stats[pass->oldest];
+    stats->collections++;
+    stats->collected += collected;
+    stats->resurrected += pass->resurrected;
+    stats->examined += pass->candidates;
+    stats->ns += ns;
+    if (ns > stats->longest_ns)
+        stats->longest_ns = ns;
+}
+
+long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspects)
+{
+    struct collector *collector = &domain->collector;
+    struct pass pass;
+    uint64_t start_ns = arn__os_now_ns();
+    bool young = oldest < GENERATION_OLD;
+    collector->running = true;
+    tell(domain, &(struct arn_gc_info){.generation = (int)oldest});
+    if (!arn__pass_begin(&pass, domain, young ? domain->eventful_count : domain->pool_count)) {
+        collector->running = false;
+        errno = ENOMEM;
+        return -1;
+    }
+    pass.oldest = oldest;
+    if (suspects)
+        select_suspects(&pass);
+    else if (young)
+        select_young(&pass);
+    else
+        select_all(&pass);
+    arn__pass_sweep(&pass, false, subtract);
+    arn__pass_sweep(&pass, false, mark);
+    arn__pass_sweep(&pass, false, count_garbage);
+    bool room = !(collector->debug & ARN_GC_SAVE_ALL) || make_room_for_saved(&pass);
+    size_t collected = room && pass.garbage > 0 ? dispose(&pass) : 0;
+    if (room)
+        promote_all(&pass);
+    arn__pass_end(&pass);
+    collector->running = false;
+    if (collected > 0 || !young)
+        release_empty(domain);
+    if (!room) {
+        errno = ENOMEM;
+        return -1;
+    }
+    for (unsigned i = 0; i <= oldest; i++)
+        collector->counts[i] = 0;
+    if (young)
+        collector->counts[oldest + 1]++;
+    else
+        collector->objects_at_full = domain->objects;
+    account(collector, &pass, collected, arn__os_now_ns() - start_ns);
+    tell(domain,
+         &(struct arn_gc_info){.ends = true, .generation = (int)oldest, .collected = collected});
+    return (long)collected;
+}

@@ -1,0 +1,323 @@
+/* domain.c - domains: birth, bins, the arrays of pools, limits, end. */
+#include "domain.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "lock.h"
+#include "pass.h"
+#include "rc.h"
+#include "weak.h"
+
+enum {
+    THRESHOLD_YOUNG = 2000,
+    THRESHOLD_OTHERS = 10,
+    FIRST_POOLS = 64,
+    SHELVES_AT_ONCE = 64,
+};
+
+/* Stands for no domain: it has no shelves. */
+static struct arn_domain nobody;
+
+__thread struct arn_domain *arn__domain __attribute__((tls_model("initial-exec"))) = &nobody;
+
+static struct lock domains_lock;
+static struct arn_domain *idle_domains; /* threads' own, of threads that have ended */
+static pthread_key_t exit_key;
+static bool have_exit_key;
+
+/* ---- birth ---- */
+
+static struct arn_domain *create(void)
+{
+    struct arn_domain *domain = arn__calloc(1, sizeof *domain);
+    if (domain == NULL)
+        return NULL;
+    domain->collector.thresholds[0] = domain->collector.due = THRESHOLD_YOUNG;
+    domain->collector.thresholds[1] = domain->collector.thresholds[2] = THRESHOLD_OTHERS;
+    return domain;
+}
+
+/* What was bound is left; the thread's own waits for another thread, once nothing is left in it. */
+static void thread_exits(void *own)
+{
+    struct arn_domain *domain = own;
+    arn_domain_bind(NULL);
+    arn__domain = &nobody;
+    arn__rc_leave(domain);
+    arn__lock(&domains_lock, RANK_DOMAINS);
+    domain->next_idle = idle_domains;
+    idle_domains = domain;
+    arn__unlock(&domains_lock, RANK_DOMAINS);
+}
+
+static void forked(void)
+{
+    arn__lock_reset(&domains_lock);
+}
+
+static void make_exit_key(void)
+{
+    have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
+    pthread_atfork(NULL, NULL, forked);
+}
+
+/* One that an ended thread left, with nothing in it: what else is somebody's who was given the objects. */
+static struct arn_domain *take_idle(void)
+{
+    arn__lock(&domains_lock, RANK_DOMAINS);
+    struct arn_domain **link = &idle_domains;
+    while (*link != NULL && (*link)->pool_count > 0)
+        link = &(*link)->next_idle;
+    struct arn_domain *domain = *link;
+    if (domain != NULL)
+        *link = domain->next_idle;
+    arn__unlock(&domains_lock, RANK_DOMAINS);
+    return domain;
+}
+
+/* The thread's own; NULL: it has none and can have none. */
+static struct arn_domain *own(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_exit_key);
+    struct arn_domain *domain = have_exit_key ? pthread_getspecific(exit_key) : NULL;
+    if (domain != NULL)
+        return domain;
+    domain = take_idle();
+    if (domain == NULL)
+        domain = create();
+    if (domain == NULL)
+        return NULL;
+    domain->is_own = true;
+    if (have_exit_key && pthread_setspecific(exit_key, domain) != 0) {
+        arn_free(domain);
+        errno = ENOMEM;
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&domain->bound, 1, memory_order_acquire);
+    return domain;
+}
+
+struct arn_domain *arn__domain_here(void)
+{
+    if (arn__domain == &nobody) {
+        struct arn_domain *domain = own();
+        if (domain != NULL)
+            arn__domain = domain;
+        return domain;
+    }
+    return arn__domain;
+}
+
+arn_domain *arn_domain_create(void)
+{
+    return create();
+}
+
+arn_domain *arn_domain_bind(arn_domain *domain)
+{
+    struct arn_domain *before = arn__domain;
+    if (domain != NULL) {
+        /* acquire: what who had it before did to it. */
+        atomic_fetch_add_explicit(&domain->bound, 1, memory_order_acquire);
+        arn__domain = domain;
+        arn__rc_drain_remote(domain);
+    } else {
+        /* Not own(): a thread that ends makes none. */
+        struct arn_domain *mine = have_exit_key ? pthread_getspecific(exit_key) : NULL;
+        arn__domain = mine != NULL ? mine : &nobody;
+    }
+    if (before->is_own || before == &nobody)
+        return NULL;
+    arn__rc_leave(before);
+    return before;
+}
+
+/* ---- bins ---- */
+
+static bool make_shelves(struct arn_domain *domain, uint32_t number)
+{
+    uint32_t count = (number / SHELVES_AT_ONCE + 1) * SHELVES_AT_ONCE;
+    union shelf *shelves = arn_reallocarray(domain->shelves, count, sizeof *shelves);
+    if (shelves == NULL)
+        return false;
+    memset(shelves + domain->shelf_count, 0, (count - domain->shelf_count) * sizeof *shelves);
+    domain->shelves = shelves;
+    domain->shelf_count = count;
+    return true;
+}
+
+static struct bin **bin_place(struct arn_domain *domain, struct arn_type *type, size_t bytes)
+{
+    if (type->number >= domain->shelf_count && !make_shelves(domain, type->number))
+        return NULL;
+    union shelf *shelf = &domain->shelves[type->number];
+    if (!arn__type_is_array(type))
+        return &shelf->bin;
+    if (shelf->by_class == NULL)
+        shelf->by_class = arn__calloc(BINS_OF_ARRAY, sizeof *shelf->by_class);
+    if (shelf->by_class == NULL)
+        return NULL;
+    /* As arn__bin_shape has it: NO_CLASS is the large one's. */
+    struct bin shape;
+    arn__bin_shape(&shape, type, bytes);
+    return &shelf->by_class[shape.is_large ? LARGE_BIN : shape.class_idx];
+}
+
+struct bin *arn__domain_bin(struct arn_domain *domain, struct arn_type *type, size_t bytes)
+{
+    struct bin **place = bin_place(domain, type, bytes);
+    if (place == NULL || *place != NULL)
+        return place == NULL ? NULL : *place;
+    struct bin *bin = arn__calloc(1, sizeof *bin);
+    if (bin == NULL)
+        return NULL;
+    arn__bin_shape(bin, type, bytes);
+    bin->domain = domain;
+    bin->current = &arn__no_typed_pool;
+    bin->next = domain->bins;
+    domain->bins = bin;
+    return *place = bin;
+}
+
+/* ---- the arrays of pools ---- */
+
+static bool make_room(struct arn_domain *domain)
+{
+    uint32_t room = domain->pool_room == 0 ? FIRST_POOLS : domain->pool_room * 2;
+    char **pools = arn_reallocarray(domain->pools, room, sizeof *pools);
+    if (pools == NULL)
+        return false;
+    domain->pools = pools;
+    char **eventful = arn_reallocarray(domain->eventful, room, sizeof *eventful);
+    if (eventful == NULL)
+        return false;
+    domain->eventful = eventful;
+    domain->pool_room = room;
+    return true;
+}
+
+bool arn__domain_admit(struct arn_domain *domain, size_t bytes)
+{
+    if (domain->limit_bytes > 0 && (domain->held_bytes > domain->limit_bytes ||
+                                    bytes > domain->limit_bytes - domain->held_bytes))
+        return false;
+    return domain->pool_count < domain->pool_room || make_room(domain);
+}
+
+void arn__domain_join(struct arn_domain *domain, struct descriptor *pool, char *base, size_t bytes)
+{
+    pool->ordinal = domain->pool_count;
+    domain->pools[domain->pool_count++] = base;
+    domain->held_bytes += bytes;
+    if (domain->held_bytes > domain->peak_bytes)
+        domain->peak_bytes = domain->held_bytes;
+}
+
+void arn__domain_leave(struct arn_domain *domain, struct descriptor *pool, size_t bytes)
+{
+    arn__domain_forget(domain, pool, EVENTS);
+    char *last = domain->pools[--domain->pool_count];
+    domain->pools[pool->ordinal] = last;
+    arn__descriptor(last)->ordinal = pool->ordinal;
+    domain->held_bytes -= bytes;
+}
+
+void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsigned events)
+{
+    if ((pool->events & EVENTS) == 0) {
+        pool->eventful_idx = domain->eventful_count;
+        domain->eventful[domain->eventful_count++] = domain->pools[pool->ordinal];
+    }
+    pool->events |= (uint8_t)events;
+}
+
+void arn__domain_forget(struct arn_domain *domain, struct descriptor *pool, unsigned events)
+{
+    bool listed = (pool->events & EVENTS) != 0;
+    pool->events &= (uint8_t)~events;
+    if (!listed || (pool->events & EVENTS) != 0)
+        return;
+    char *last = domain->eventful[--domain->eventful_count];
+    domain->eventful[pool->eventful_idx] = last;
+    arn__descriptor(last)->eventful_idx = pool->eventful_idx;
+}
+
+/* ---- looking ---- */
+
+void arn_domain_limit(arn_domain *domain, size_t bytes)
+{
+    domain->limit_bytes = bytes;
+}
+
+void arn_domain_stats(arn_domain *domain, struct arn_domain_stats *stats)
+{
+    memset(stats, 0, sizeof *stats);
+    if (domain == NULL)
+        domain = arn__domain;
+    for (uint32_t i = 0; i < domain->pool_count; i++) {
+        const struct descriptor *pool = arn__descriptor(domain->pools[i]);
+        stats->objects += pool->live;
+        stats->object_bytes +=
+            pool->bin->is_large ? pool->block_bytes : pool->live * pool->bin->slot_bytes;
+    }
+    stats->held_bytes = domain->held_bytes;
+    stats->peak_bytes = domain->peak_bytes;
+    stats->limit_bytes = domain->limit_bytes;
+}
+
+/* ---- the end ---- */
+
+static void release_outside(void *referent, void *context)
+{
+    const struct arn_domain *domain = context;
+    if (arn__typed_pool(referent)->bin->domain != domain)
+        arn_decref(referent);
+}
+
+static void end_object(struct descriptor *pool, uint32_t slot, char *object, void *context)
+{
+    (void)slot;
+    struct arn_type *type = pool->bin->type;
+    if (type->info.shape == ARN_CUSTOM)
+        type->info.clear(object);
+    else
+        arn__traverse(type, object, release_outside, context);
+}
+
+void arn_domain_destroy(arn_domain *domain)
+{
+    if (arn__domain == domain)
+        arn_domain_bind(NULL);
+    domain->ending = true;
+    domain->collector.running = true; /* no pool leaves meanwhile */
+    arn__rc_drain_remote(domain);
+    arn__weak_forget_all(domain);
+    for (uint32_t i = 0; i < domain->pool_count; i++) {
+        struct descriptor *pool = arn__descriptor(domain->pools[i]);
+        if (pool->bin->type->info.shape != ARN_LEAF)
+            arn__objects_each(pool, domain->pools[i], end_object, domain);
+    }
+    while (domain->pool_count > 0)
+        arn__typed_pool_release(arn__descriptor(domain->pools[domain->pool_count - 1]));
+    for (uint32_t i = 0; i < domain->shelf_count; i++) {
+        struct arn_type *type = arn__type(i);
+        if (type != NULL && arn__type_is_array(type))
+            arn_free(domain->shelves[i].by_class);
+    }
+    while (domain->bins != NULL) {
+        struct bin *bin = domain->bins;
+        domain->bins = bin->next;
+        arn_free(bin);
+    }
+    arn__pass_give_back(&domain->collector);
+    arn_free(domain->shelves);
+    arn_free(domain->pools);
+    arn_free(domain->eventful);
+    arn_free(domain->collector.watchers);
+    arn_free(domain->collector.garbage);
+    arn_free(domain);
+}

@@ -1,0 +1,90 @@
+/* pass.h - an entry of 4 bytes for each object of the pools that take part in a collection, or in another walk
+ * over references: outside of the heap, and for as long as that takes.
+ *
+ * What an entry says is for who makes the pass; 0 is no candidate, and what all are at first.
+ */
+#ifndef ARENITE_OBJECT_PASS_H
+#define ARENITE_OBJECT_PASS_H
+
+#include "diag.h"
+#include "domain.h"
+
+enum {
+    SLOT_BITS = 10, /* a pool of a slice holds at most so many slots, of 16 bytes */
+    POOL_SLOTS = 1 << SLOT_BITS,
+};
+
+/* An entry that is done with, or links to the next to be done: the lowest bits are an index. */
+#define REACHED 0x80000000u
+
+struct pass {
+    struct arn_domain *domain;
+    uint32_t pools; /* taking part: pass_idx 1 to this */
+    uint32_t room;
+    char **bases;      /* by pass_idx */
+    uint32_t *entries; /* POOL_SLOTS for each pass_idx */
+    size_t map_bytes;
+
+    /* The collector's: see cycle.c. */
+    unsigned oldest; /* generation that is looked at */
+    uint32_t list;   /* index of the first entry whose references are to be followed; 0: none */
+    size_t candidates, garbage, resurrected;
+    bool called;               /* functions of the program, since the entries were made */
+    struct arn_weak *detached; /* to be called back */
+};
+
+struct candidate {
+    struct descriptor *pool;
+    uint32_t *entry;
+    uint32_t index;
+    char *object;
+};
+
+/* Room for `most` pools. False: no memory. */
+bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most);
+void arn__pass_end(struct pass *pass);
+
+/* What is kept for the next, when the domain ends. */
+void arn__pass_give_back(struct collector *collector);
+
+void arn__pass_join(struct pass *pass, struct descriptor *pool, char *base);
+
+/* The entry's index of what an object refers to; 0: its pool takes no part. */
+static inline uint32_t arn__pass_index(const struct pass *pass, const void *object)
+{
+    const struct descriptor *pool = arn__typed_pool(object);
+    if (__builtin_expect(!arn__holds_objects(pool), 0)) {
+        arn__misuse("arn_gc_collect", object, "an object refers to this, which is none");
+        return 0;
+    }
+    if (pool->pass_idx == 0 || pool->bin->domain != pass->domain)
+        return 0;
+    return pool->pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
+}
+
+static inline char *arn__pass_object(const struct pass *pass, uint32_t index)
+{
+    char *base = pass->bases[index >> SLOT_BITS];
+    return arn__slot(arn__descriptor(base)->bin, base, index & (POOL_SLOTS - 1));
+}
+
+/* Calls `step` for each candidate that is not REACHED, or for all: pool by pool, in order of addresses. */
+static inline __attribute__((always_inline)) void
+arn__pass_sweep(struct pass *pass, bool all,
+                void (*step)(struct pass *pass, const struct candidate *candidate))
+{
+    for (uint32_t i = 1; i <= pass->pools; i++) {
+        char *base = pass->bases[i];
+        struct descriptor *pool = arn__descriptor(base);
+        const struct bin *bin = pool->bin;
+        uint32_t *entry = &pass->entries[(size_t)i << SLOT_BITS];
+        char *object = base + bin->first_bytes;
+        uint32_t carved = pool->carved;
+        for (uint32_t slot = 0; slot < carved; slot++, entry++, object += bin->slot_bytes) {
+            if (*entry != 0 && (all || *entry < REACHED))
+                step(pass, &(struct candidate){pool, entry, i << SLOT_BITS | slot, object});
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,48 @@
+/* rc.h - counts, and what happens when one reaches 0.
+ *
+ * A dead object waits in its domain's list, linked through its own header, until the one loop that
+ * releases gets to it: what it referred to joins the list in turn. So a chain of any length takes no stack
+ * and no memory. The header of a dead object:
+ *
+ *     bits  0..30  the link's low bits (its address / 8)
+ *     bit      31  1: the count is below 0, and no inline path goes on
+ *     bits 32..51  the link's other bits
+ *     bits 52..63  flags, OBJECT_DEAD among them
+ *
+ * and of a free slot OBJECT_DEAD alone.
+ */
+#ifndef ARENITE_OBJECT_RC_H
+#define ARENITE_OBJECT_RC_H
+
+#include "domain.h"
+
+/* Nobody refers to it any more: releases it and what it alone refers to; or has that done by whoever is
+ * releasing in this domain already. */
+void arn__rc_release(struct arn_domain *domain, void *object);
+
+/* Takes its memory back, whatever refers to it; what it refers to is not its any more. */
+void arn__rc_free(struct descriptor *pool, char *object);
+
+/* Calls the finalizer if there is one and it has not been called. The caller holds a reference. */
+void arn__rc_finalize(struct arn_type *type, void *object);
+
+/* Releases the shared objects of this domain that other threads have given up. */
+void arn__rc_drain_remote(struct arn_domain *domain);
+
+/* The calling thread has the domain no more; what others gave up meanwhile is released. */
+void arn__rc_leave(struct arn_domain *domain);
+
+/* An object, or misuse: says so, of this function. `pool` is its typed pool. */
+bool arn__rc_is_object(const struct descriptor *pool, const void *object, const char *function);
+
+static inline bool arn__is_local(int32_t count)
+{
+    return count > 0;
+}
+
+static inline bool arn__is_immortal(int32_t count)
+{
+    return count <= COUNT_IMMORTAL;
+}
+
+#endif
