@@ -108,8 +108,9 @@ enum {
 
 #define ARN__HEADER(object) ((struct arn__header *)(object)-1)
 
-ARN_PUBLIC void arn__incref_slow(void *object);
-ARN_PUBLIC void arn__decref_slow(void *object);
+/* What the inline functions leave to the library. */
+ARN_PUBLIC void arn_incref_slow(void *object);
+ARN_PUBLIC void arn_decref_slow(void *object);
 
 /* ---- objects ---- */
 
@@ -127,7 +128,7 @@ ARN__HOT void arn_incref(void *object)
     if (ARN__OFTEN(count > 0))
         __atomic_store_n(&header->count, (int32_t)((uint32_t)count + 1), __ATOMIC_RELAXED);
     else
-        arn__incref_slow(object);
+        arn_incref_slow(object);
 }
 
 /* One less; the last one releases the object, and what it alone refers to, before this returns (of a shared
@@ -139,7 +140,7 @@ ARN__HOT void arn_decref(void *object)
     if (ARN__OFTEN(count > 1 && (header->kind & (uint32_t)ARN__CALM) == 0))
         __atomic_store_n(&header->count, count - 1, __ATOMIC_RELAXED);
     else
-        arn__decref_slow(object);
+        arn_decref_slow(object);
 }
 
 ARN__HOT void arn_xincref(void *object)

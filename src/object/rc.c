@@ -194,7 +194,7 @@ static bool decref_shared(void *object)
     return atomic_fetch_add_explicit(count, 1, memory_order_acq_rel) == -1;
 }
 
-void arn__incref_slow(void *object)
+void arn_incref_slow(void *object)
 {
     struct arn__header *header = arn__header(object);
     if (header->kind & OBJECT_DEAD || header->count == 0)
@@ -212,7 +212,7 @@ static void suspect(void *object)
     arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
 }
 
-void arn__decref_slow(void *object)
+void arn_decref_slow(void *object)
 {
     struct arn__header *header = arn__header(object);
     if (header->count > 1) { /* it was calm */
