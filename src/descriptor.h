@@ -90,7 +90,7 @@ struct descriptor {
         /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
         struct free_list *frees_to;
         struct {                   /* of objects */
-            uint32_t eventful_idx; /* if there are events: in the domain's array of such pools */
+            uint32_t young_idx; /* with EVENT_YOUNG: in the domain's array of such pools */
             uint32_t pass_idx;     /* 0: no part of the collection that runs */
         };
     };

@@ -86,8 +86,9 @@ ARN_PUBLIC const char *arn_type_name(const arn_type *type);
 
 /* ---- the header ---- */
 
-/* Before each object. `count` is above 0 for a local object: its references; below 0 for a shared one, as
- * the negative; far below for an immortal one. */
+/* Before each object. `count` is the number of references where plain arithmetic will do; else, below 0,
+ * the library counts: of a shared object the negative; of an immortal one far less; of one that the collector
+ * is to be told of when it is touched, the negative, too. */
 struct arn__header {
     int32_t count;
     uint32_t kind; /* flags, and the type's number in the low 20 bits */
@@ -95,9 +96,6 @@ struct arn__header {
 
 enum {
     ARN__TYPE_BITS = 20,
-    /* A decrement that leaves a count above 0 is to be told to the collector: a cycle may have lost what
-     * held it. */
-    ARN__CALM = -0x7fffffff - 1,
 };
 
 /* Inline, and in the library all the same. */
@@ -137,7 +135,7 @@ ARN__HOT void arn_decref(void *object)
 {
     struct arn__header *header = ARN__HEADER(object);
     int32_t count = __atomic_load_n(&header->count, __ATOMIC_RELAXED);
-    if (ARN__OFTEN(count > 1 && (header->kind & (uint32_t)ARN__CALM) == 0))
+    if (ARN__OFTEN(count > 1))
         __atomic_store_n(&header->count, count - 1, __ATOMIC_RELAXED);
     else
         arn_decref_slow(object);

@@ -1,8 +1,9 @@
 /* collector.c - the collector's settings, and its pace.
  *
- * What has hardly any garbage is looked at less: after a collection of young objects that found few, all but
- * one of 2, 4, ... 32 batches become old unseen; after such a full one, the next waits until the objects
- * have become 1.5, 2, 3, 5, 9 times as many instead of a quarter more. One that finds many starts anew.
+ * What has hardly any garbage is looked at less: a collection of young objects that found few, and a full one,
+ * is followed by at least twenty times the time that the next of its kind will probably take. So a collector
+ * that finds nothing takes less than a tenth of the time, however large the heap. Young objects whose turn comes
+ * meanwhile become old unseen; a full pass will look at them.
  */
 #include "collector.h"
 
@@ -11,60 +12,57 @@
 
 #include "alloc.h"
 #include "cycle.h"
+#include "os.h"
 #include "rc.h"
 
 enum {
-    PATIENCE_MOST = 5,
-    FEW = 16,              /* one in so many */
+    FEW = 16,              /* one in so many is hardly any */
     EXHAUSTIVE_EVERY = 10, /* automatic full passes */
-    GROWTH_PARTS = 4,      /* objects become a quarter more */
+    GROWTH_SHARE = 4,      /* objects become a quarter more */
+    REST = 20,             /* times what the next will take */
+    PARTS_OF_NS = 16,      /* in which that is counted, for an object */
 };
 
 /* ---- when ---- */
 
 static void set_due(struct collector *collector)
 {
-    collector->due =
-        collector->disabled || collector->thresholds[0] == 0 ? SIZE_MAX : collector->thresholds[0];
+    bool never = collector->disabled || collector->thresholds[0] == 0;
+    collector->due = never ? SIZE_MAX : collector->thresholds[0];
 }
 
-static void adapt(unsigned *patience, size_t examined, size_t collected)
+static struct rest *rest_of(struct collector *collector, unsigned oldest)
 {
-    if (collected * FEW >= examined)
-        *patience = 0;
-    else if (*patience < PATIENCE_MOST)
-        ++*patience;
+    return &collector->rests[oldest == GENERATION_OLD];
 }
 
-static bool full_is_due(const struct arn_domain *domain)
+static void collect(struct arn_domain *domain, unsigned oldest, bool suspects)
 {
-    const struct collector *collector = &domain->collector;
-    size_t quarters = (size_t)1 << collector->full_patience;
+    struct collector *collector = &domain->collector;
+    const struct arn_gc_stats *stats = &collector->stats[oldest];
+    struct arn_gc_stats before = *stats;
+    bool done = arn__cycle_collect(domain, oldest, suspects) >= 0;
+    size_t examined = stats->examined - before.examined;
+    bool few = !done || (stats->collected - before.collected) * FEW < examined;
+    *rest_of(collector, oldest) = (struct rest){
+        .since_ns = arn__os_now_ns(),
+        .object_parts = few ? (stats->ns - before.ns) * PARTS_OF_NS / (examined + 1) + 1 : 0,
+    };
+}
+
+/* Since the last collection that found few, long enough for one of so many objects. */
+static bool is_rested(const struct rest *rest, size_t objects)
+{
+    return rest->object_parts == 0 ||
+           arn__os_now_ns() - rest->since_ns >= rest->object_parts * objects / PARTS_OF_NS * REST;
+}
+
+static bool full_is_due(struct arn_domain *domain)
+{
+    struct collector *collector = &domain->collector;
     return collector->thresholds[2] > 0 && collector->counts[2] >= collector->thresholds[2] &&
-           domain->objects - domain->objects * quarters / (GROWTH_PARTS + quarters) >=
-               collector->objects_at_full;
-}
-
-static void collect_full(struct arn_domain *domain)
-{
-    struct collector *collector = &domain->collector;
-    bool suspects = ++collector->fulls % EXHAUSTIVE_EVERY != 0;
-    size_t before = collector->stats[GENERATION_OLD].examined;
-    long collected = arn__cycle_collect(domain, GENERATION_OLD, suspects);
-    if (collected >= 0)
-        adapt(&collector->full_patience, collector->stats[GENERATION_OLD].examined - before,
-              (size_t)collected);
-}
-
-static void collect_young(struct arn_domain *domain, unsigned oldest)
-{
-    struct collector *collector = &domain->collector;
-    size_t before = collector->stats[oldest].examined;
-    long collected = arn__cycle_collect(domain, oldest, false);
-    if (collected < 0)
-        return;
-    adapt(&collector->patience, collector->stats[oldest].examined - before, (size_t)collected);
-    collector->unseen_batches = (1u << collector->patience) - 1;
+           domain->objects - domain->objects / (GROWTH_SHARE + 1) >= collector->objects_at_full &&
+           is_rested(rest_of(collector, GENERATION_OLD), domain->objects);
 }
 
 void arn__collector_due(struct arn_domain *domain)
@@ -76,15 +74,14 @@ void arn__collector_due(struct arn_domain *domain)
     unsigned oldest =
         collector->thresholds[1] > 0 && collector->counts[1] >= collector->thresholds[1];
     if (full_is_due(domain)) {
-        collect_full(domain);
-    } else if (collector->unseen_batches > 0) {
-        collector->unseen_batches--;
+        collect(domain, GENERATION_OLD, ++collector->fulls % EXHAUSTIVE_EVERY != 0);
+    } else if (!is_rested(rest_of(collector, oldest), collector->counts[0])) {
         arn__cycle_pass_over_young(domain);
         collector->counts[oldest + 1]++;
         for (unsigned i = 0; i <= oldest; i++)
             collector->counts[i] = 0;
     } else {
-        collect_young(domain, oldest);
+        collect(domain, oldest, false);
     }
     /* Without memory for it, not again for every object. */
     if (collector->counts[0] >= collector->due)
@@ -143,7 +140,7 @@ int arn_gc_set_threshold(const size_t thresholds[ARN_GENERATIONS])
     if (collector == NULL)
         return -1;
     memcpy(collector->thresholds, thresholds, sizeof collector->thresholds);
-    collector->patience = collector->full_patience = collector->unseen_batches = 0;
+    memset(collector->rests, 0, sizeof collector->rests);
     set_due(collector);
     return 0;
 }
@@ -233,7 +230,7 @@ static void freeze(struct descriptor *pool, uint32_t slot, char *object, void *c
     (void)pool, (void)slot, (void)context;
     struct arn__header *header = arn__header(object);
     if (!(header->kind & OBJECT_UNTRACKED))
-        header->kind |= OBJECT_GENERATION | OBJECT_CALM; /* all bits: GENERATION_FROZEN */
+        header->kind |= OBJECT_GENERATION; /* all bits: GENERATION_FROZEN */
 }
 
 static void unfreeze(struct descriptor *pool, uint32_t slot, char *object, void *context)
@@ -242,8 +239,7 @@ static void unfreeze(struct descriptor *pool, uint32_t slot, char *object, void 
     struct arn__header *header = arn__header(object);
     if (arn__generation(header->kind) != GENERATION_FROZEN)
         return;
-    header->kind = (header->kind & ~(OBJECT_GENERATION | OBJECT_CALM)) | GENERATION_OLD
-                                                                             << GENERATION_SHIFT;
+    header->kind = (header->kind & ~OBJECT_GENERATION) | GENERATION_OLD << GENERATION_SHIFT;
     arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
 }
 

@@ -29,7 +29,8 @@
 static bool may_be_candidate(const struct arn__header *header)
 {
     return !(header->kind & (OBJECT_DEAD | OBJECT_UNTRACKED | OBJECT_SHARED)) &&
-           header->count > 0 && arn__generation(header->kind) != GENERATION_FROZEN;
+           header->count != 0 && !arn__is_immortal(header->count) &&
+           arn__generation(header->kind) != GENERATION_FROZEN;
 }
 
 /* ---- selecting ---- */
@@ -39,7 +40,7 @@ static void select_object(struct descriptor *pool, uint32_t slot, char *object, 
     struct pass *pass = context;
     const struct arn__header *header = arn__header(object);
     if (may_be_candidate(header) && arn__generation(header->kind) <= pass->oldest) {
-        pass->entries[pool->pass_idx << SLOT_BITS | slot] = 1 + (uint32_t)header->count;
+        pass->entries[pool->pass_idx << SLOT_BITS | slot] = 1 + arn__local_count(header);
         pass->candidates++;
     }
 }
@@ -55,11 +56,8 @@ static void select_pool(struct pass *pass, char *base)
 
 static void select_young(struct pass *pass)
 {
-    for (uint32_t i = 0; i < pass->domain->eventful_count; i++) {
-        char *base = pass->domain->eventful[i];
-        if (arn__descriptor(base)->events & EVENT_YOUNG)
-            select_pool(pass, base);
-    }
+    for (uint32_t i = 0; i < pass->domain->young_count; i++)
+        select_pool(pass, pass->domain->young[i]);
 }
 
 static void select_all(struct pass *pass)
@@ -69,6 +67,18 @@ static void select_all(struct pass *pass)
 }
 
 /* What can be reached from objects that are not calm: a candidate's count is entered last. */
+
+/* Its references are to be followed: next, or it waits in the list. */
+static inline void push(struct pass *pass, uint32_t *entry, uint32_t index, void *object)
+{
+    if (pass->next == NULL) {
+        *entry = REACHED;
+        pass->next = object;
+        return;
+    }
+    *entry = REACHED | pass->list;
+    pass->list = index;
+}
 
 static void discover(void *object, void *context)
 {
@@ -82,8 +92,7 @@ static void discover(void *object, void *context)
     uint32_t index = pool->pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
     if (pass->entries[index] != 0)
         return;
-    pass->entries[index] = REACHED | pass->list;
-    pass->list = index;
+    push(pass, &pass->entries[index], index, object);
     pass->candidates++;
 }
 
@@ -97,24 +106,32 @@ static void discover_uncalm(struct descriptor *pool, uint32_t slot, char *object
 static void enter_count(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    *candidate->entry = 1 + (uint32_t)arn__header(candidate->object)->count;
+    *candidate->entry = 1 + arn__local_count(arn__header(candidate->object));
 }
 
-static void follow(struct pass *pass, arn_visit *visit)
+static inline __attribute__((always_inline)) void follow(struct pass *pass, arn_visit *visit)
 {
-    while (pass->list != 0) {
-        uint32_t index = pass->list;
-        char *object = arn__pass_object(pass, index);
-        pass->list = pass->entries[index] & ~REACHED;
+    for (;;) {
+        char *object = pass->next;
+        if (object == NULL) {
+            uint32_t index = pass->list;
+            if (index == 0)
+                return;
+            object = arn__pass_object(pass, index);
+            pass->list = pass->entries[index] & ~REACHED;
+        }
+        pass->next = NULL;
         arn__traverse(arn__typed_pool(object)->bin->type, object, visit, pass);
     }
 }
 
 static void select_suspects(struct pass *pass)
 {
-    for (uint32_t i = 0; i < pass->domain->eventful_count; i++) {
-        char *base = pass->domain->eventful[i];
-        arn__objects_each(arn__descriptor(base), base, discover_uncalm, pass);
+    for (uint32_t i = 0; i < pass->domain->pool_count; i++) {
+        char *base = pass->domain->pools[i];
+        struct descriptor *pool = arn__descriptor(base);
+        if (pool->events & EVENTS)
+            arn__objects_each(pool, base, discover_uncalm, pass);
     }
     follow(pass, discover);
     arn__pass_sweep(pass, true, enter_count);
@@ -149,15 +166,20 @@ static void reach(void *referent, void *context)
     uint32_t *entry = &pass->entries[index];
     if (index == 0 || *entry == 0 || *entry >= REACHED)
         return;
-    *entry = REACHED | pass->list;
-    pass->list = index;
+    if (index > pass->at) {
+        *entry = 2; /* as good as referred to from outside: the sweep will come by */
+        return;
+    }
+    push(pass, entry, index, referent);
 }
 
+/* What lies ahead is left to the sweep: so most objects are visited in order of addresses. */
 static void mark(struct pass *pass, const struct candidate *candidate)
 {
     if (*candidate->entry == 1)
         return;
     *candidate->entry = REACHED;
+    pass->at = candidate->index;
     arn__traverse(candidate->pool->bin->type, candidate->object, reach, pass);
     follow(pass, reach);
 }
@@ -173,6 +195,7 @@ static void count_garbage(struct pass *pass, const struct candidate *candidate)
 static void hold(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
+    arn__uncalm(arn__header(candidate->object));
     arn__header(candidate->object)->count++;
 }
 
@@ -216,8 +239,7 @@ static void let_go(void *referent, void *context)
     uint32_t *entry = &pass->entries[index];
     if (index == 0 || *entry == 0 || *entry >= REACHED)
         return;
-    *entry = REACHED | pass->list;
-    pass->list = index;
+    push(pass, entry, index, referent);
     pass->resurrected++;
     arn__header(referent)->count--;
 }
@@ -328,7 +350,8 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
         generation = generation < GENERATION_OLD ? generation + 1 : GENERATION_OLD;
         if (pass->oldest == GENERATION_OLD) {
             generation = GENERATION_OLD;
-            kind |= OBJECT_CALM;
+            arn__calm(header);
+            kind = header->kind;
         }
         kind = (kind & ~OBJECT_GENERATION) | generation << GENERATION_SHIFT;
         if (kind != header->kind)
@@ -364,11 +387,9 @@ static void grow_old(struct descriptor *pool, uint32_t slot, char *object, void 
 
 void arn__cycle_pass_over_young(struct arn_domain *domain)
 {
-    for (uint32_t i = domain->eventful_count; i-- > 0;) {
-        char *base = domain->eventful[i];
+    for (uint32_t i = domain->young_count; i-- > 0;) {
+        char *base = domain->young[i];
         struct descriptor *pool = arn__descriptor(base);
-        if (!(pool->events & EVENT_YOUNG))
-            continue;
         arn__objects_each(pool, base, grow_old, NULL);
         arn__domain_note(domain, pool, EVENT_SUSPECT);
         if (pool != pool->bin->current)
@@ -415,7 +436,7 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
     bool young = oldest < GENERATION_OLD;
     collector->running = true;
     tell(domain, &(struct arn_gc_info){.generation = (int)oldest});
-    if (!arn__pass_begin(&pass, domain, young ? domain->eventful_count : domain->pool_count)) {
+    if (!arn__pass_begin(&pass, domain, young ? domain->young_count : domain->pool_count)) {
         collector->running = false;
         errno = ENOMEM;
         return -1;

@@ -192,10 +192,10 @@ static bool make_room(struct arn_domain *domain)
     if (pools == NULL)
         return false;
     domain->pools = pools;
-    char **eventful = arn_reallocarray(domain->eventful, room, sizeof *eventful);
-    if (eventful == NULL)
+    char **young = arn_reallocarray(domain->young, room, sizeof *young);
+    if (young == NULL)
         return false;
-    domain->eventful = eventful;
+    domain->young = young;
     domain->pool_room = room;
     return true;
 }
@@ -228,22 +228,21 @@ void arn__domain_leave(struct arn_domain *domain, struct descriptor *pool, size_
 
 void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsigned events)
 {
-    if ((pool->events & EVENTS) == 0) {
-        pool->eventful_idx = domain->eventful_count;
-        domain->eventful[domain->eventful_count++] = domain->pools[pool->ordinal];
+    if (events & ~pool->events & EVENT_YOUNG) {
+        pool->young_idx = domain->young_count;
+        domain->young[domain->young_count++] = domain->pools[pool->ordinal];
     }
     pool->events |= (uint8_t)events;
 }
 
 void arn__domain_forget(struct arn_domain *domain, struct descriptor *pool, unsigned events)
 {
-    bool listed = (pool->events & EVENTS) != 0;
+    if (events & pool->events & EVENT_YOUNG) {
+        char *last = domain->young[--domain->young_count];
+        domain->young[pool->young_idx] = last;
+        arn__descriptor(last)->young_idx = pool->young_idx;
+    }
     pool->events &= (uint8_t)~events;
-    if (!listed || (pool->events & EVENTS) != 0)
-        return;
-    char *last = domain->eventful[--domain->eventful_count];
-    domain->eventful[pool->eventful_idx] = last;
-    arn__descriptor(last)->eventful_idx = pool->eventful_idx;
 }
 
 /* ---- looking ---- */
@@ -316,7 +315,7 @@ void arn_domain_destroy(arn_domain *domain)
     arn__pass_give_back(&domain->collector);
     arn_free(domain->shelves);
     arn_free(domain->pools);
-    arn_free(domain->eventful);
+    arn_free(domain->young);
     arn_free(domain->collector.watchers);
     arn_free(domain->collector.garbage);
     arn_free(domain);

@@ -1,7 +1,7 @@
 /* domain.h - a set of objects that one thread works with, or who holds the caller's lock.
  *
  * All pools are in one array, at their ordinals: enumeration is a walk over it, and objects carry no
- * links. Pools in which something happened that the collector has not seen are in a second one.
+ * links. Pools with young objects are in a second one.
  */
 #ifndef ARENITE_OBJECT_DOMAIN_H
 #define ARENITE_OBJECT_DOMAIN_H
@@ -33,6 +33,12 @@ struct weak_table {
     size_t used; /* objects */
 };
 
+/* After a collection that found few: see collector.c. */
+struct rest {
+    uint64_t since_ns;
+    uint64_t object_parts; /* what an object took; 0: it found many */
+};
+
 struct collector {
     size_t thresholds[ARN_GENERATIONS];
     size_t counts
@@ -42,10 +48,10 @@ struct collector {
     bool disabled;
     bool running; /* no pool leaves the domain meanwhile */
     unsigned debug;
-    unsigned fulls;                                   /* automatic ones */
-    size_t objects_at_full;                           /* when the last full pass ended */
-    unsigned patience, full_patience, unseen_batches; /* see collector.c */
-    void *kept_map;                                   /* see cycle.c */
+    unsigned fulls;         /* automatic ones */
+    size_t objects_at_full; /* when the last full pass ended */
+    struct rest rests[2];   /* of young collections, and of full ones */
+    void *kept_map;         /* see cycle.c */
     struct arn_gc_stats stats[ARN_GENERATIONS];
     struct watcher *watchers;
     size_t watcher_count;
@@ -56,9 +62,9 @@ struct collector {
 struct arn_domain {
     union shelf *shelves; /* by type number */
     uint32_t shelf_count;
-    uint32_t pool_count, pool_room, eventful_count;
-    char **pools;    /* where they begin; pool->ordinal is the index */
-    char **eventful; /* the same; pool->eventful_idx is the index; as much room */
+    uint32_t pool_count, pool_room, young_count;
+    char **pools; /* where they begin; pool->ordinal is the index */
+    char **young; /* those with EVENT_YOUNG; pool->young_idx is the index; as much room */
     struct bin *bins;
     size_t held_bytes, peak_bytes, limit_bytes;
     size_t objects; /* tracked ones */

@@ -90,7 +90,8 @@ void arn_track(void *object)
     struct arn__header *header = arn__header(object);
     struct arn_domain *domain = pool->bin->domain;
     /* Young again. */
-    header->kind &= ~(OBJECT_UNTRACKED | OBJECT_GENERATION | OBJECT_CALM);
+    arn__uncalm(header);
+    header->kind &= ~(OBJECT_UNTRACKED | OBJECT_GENERATION);
     domain->collector.counts[0]++;
     arn__domain_note(domain, pool, EVENT_YOUNG);
 }
@@ -101,7 +102,8 @@ void arn_untrack(void *object)
     if (!arn__rc_is_object(pool, object, "arn_untrack") || !arn_is_tracked(object))
         return;
     struct collector *collector = &pool->bin->domain->collector;
-    arn__header(object)->kind = (arn__header(object)->kind | OBJECT_UNTRACKED) & ~OBJECT_CALM;
+    arn__uncalm(arn__header(object));
+    arn__header(object)->kind |= OBJECT_UNTRACKED;
     if (collector->counts[0] > 0)
         collector->counts[0]--;
 }

@@ -3,16 +3,30 @@
 
 #include <string.h>
 
+#include "options.h"
 #include "os.h"
+#include "region.h"
 
 enum {
     POOLS_MOST = 1 << (31 - SLOT_BITS), /* 32 GiB of the smallest objects */
     KEPT_POOLS = 64,                    /* whose entries stay mapped */
+    HUGE_BYTES = 8 << 20,
 };
 
 static size_t map_bytes_for(uint32_t pools)
 {
     return ((size_t)pools + 1) * (sizeof(char *) + POOL_SLOTS * sizeof(uint32_t));
+}
+
+/* Objects refer to others all over the heap: with huge pages, their entries are found faster. */
+static void *map_entries(size_t bytes)
+{
+    if (bytes < HUGE_BYTES || arn__options.huge == HUGE_OFF)
+        return arn__os_map(bytes);
+    void *map = arn__os_map_aligned(bytes, GROUP_BYTES);
+    if (map != NULL)
+        arn__os_huge(map, bytes, true);
+    return map;
 }
 
 bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most)
@@ -25,7 +39,7 @@ bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most
     if (pass->room == KEPT_POOLS && collector->kept_map != NULL)
         map = collector->kept_map;
     else if (pass->room < POOLS_MOST)
-        map = arn__os_map(pass->map_bytes);
+        map = map_entries(pass->map_bytes);
     if (map == NULL)
         return false;
     if (pass->room == KEPT_POOLS)

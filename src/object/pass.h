@@ -27,7 +27,9 @@ struct pass {
 
     /* The collector's: see cycle.c. */
     unsigned oldest; /* generation that is looked at */
+    uint32_t at;     /* index that a sweep has come to */
     uint32_t list;   /* index of the first entry whose references are to be followed; 0: none */
+    char *next;      /* an object whose references are to be followed before; NULL: none */
     size_t candidates, garbage, resurrected;
     bool called;               /* functions of the program, since the entries were made */
     struct arn_weak *detached; /* to be called back */

@@ -7,8 +7,6 @@
 #include "diag.h"
 #include "weak.h"
 
-_Static_assert((uint32_t)ARN__CALM == OBJECT_CALM, "object.h: ARN__CALM");
-
 /* ---- misuse ---- */
 
 static const char no_object[] = "not an object";
@@ -74,31 +72,41 @@ static void drop(void *referent, void *context)
     arn_decref(referent);
 }
 
-/* One dead object: weak references, finalizer, references, memory. */
-static void release_one(struct arn_domain *domain, char *object)
+/* Weak references and the finalizer of a dead object, which is whole while they are called. False: it lives
+ * again. */
+static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, struct arn_type *type,
+                                                   char *object)
 {
-    struct descriptor *pool = arn__typed_pool(object);
-    struct arn_type *type = pool->bin->type;
     struct arn__header *header = arn__header(object);
     header->kind = (header->kind & ~(OBJECT_DEAD | (TYPES_MOST - 1))) | type->number;
-    /* What is called from here on may take references, and give them back. */
+    /* What is called may take references, and give them back. */
     header->count = header->kind & OBJECT_SHARED ? -1 : 1;
     if (header->kind & OBJECT_WEAK)
         arn__weak_clear(domain, object);
     arn__rc_finalize(type, object);
     if (header->kind & OBJECT_WEAK)
         arn__weak_clear(domain, object);
-    if (arn_refcount(object) != 1) { /* it lives again */
+    if (arn_refcount(object) != 1) {
         arn_decref(object);
-        return;
+        return false;
     }
     header->count = 0;
     header->kind |= OBJECT_DEAD;
+    return true;
+}
+
+/* A dead object: what it refers to loses a reference, its memory is taken back. */
+static void release_one(struct arn_domain *domain, struct descriptor *pool, char *object)
+{
+    struct arn_type *type = pool->bin->type;
+    if (__builtin_expect((arn__header(object)->kind & OBJECT_WEAK) || type->info.finalize != NULL,
+                         0) &&
+        !say_farewell(domain, type, object))
+        return;
     if (type->info.shape == ARN_CUSTOM)
         type->info.clear(object);
     else
         arn__traverse(type, object, drop, NULL);
-    header->kind &= ~OBJECT_DEAD;
     arn__rc_free(pool, object);
 }
 
@@ -110,16 +118,26 @@ static void release_dead(struct arn_domain *domain)
     while (domain->dead != NULL) {
         char *object = domain->dead;
         domain->dead = dead_link(arn__header(object));
-        release_one(domain, object);
+        release_one(domain, arn__typed_pool(object), object);
     }
     domain->releasing = false;
 }
 
-void arn__rc_release(struct arn_domain *domain, void *object)
+/* Nobody refers to it any more: now, or by whoever is releasing in this domain already. */
+static void release(struct arn_domain *domain, struct descriptor *pool, char *object)
 {
-    link_dead(arn__header(object), domain->dead);
-    domain->dead = object;
-    release_dead(domain);
+    if (domain->releasing || domain->ending) {
+        link_dead(arn__header(object), domain->dead);
+        domain->dead = object;
+        return;
+    }
+    arn__header(object)->count = 0;
+    arn__header(object)->kind |= OBJECT_DEAD;
+    domain->releasing = true;
+    release_one(domain, pool, object);
+    domain->releasing = false;
+    if (domain->dead != NULL)
+        release_dead(domain);
 }
 
 /* ---- shared objects that die in another thread ---- */
@@ -194,53 +212,59 @@ static bool decref_shared(void *object)
     return atomic_fetch_add_explicit(count, 1, memory_order_acq_rel) == -1;
 }
 
-void arn_incref_slow(void *object)
-{
-    struct arn__header *header = arn__header(object);
-    if (header->kind & OBJECT_DEAD || header->count == 0)
-        arn__rc_is_object(arn__typed_pool(object), object, "arn_incref");
-    else if (!arn__is_immortal(header->count))
-        incref_shared(object);
-}
-
 /* The collector is to look at it: it may be all that is left of a cycle's outside references. */
 static void suspect(void *object)
 {
+    struct descriptor *pool = arn__typed_pool(object);
+    arn__uncalm(arn__header(object));
+    arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
+}
+
+static bool is_calm(const struct arn__header *header)
+{
+    return (header->kind & (OBJECT_CALM | OBJECT_DEAD)) == OBJECT_CALM;
+}
+
+void arn_incref_slow(void *object)
+{
+    struct arn__header *header = arn__header(object);
+    if (is_calm(header)) {
+        suspect(object);
+        header->count++;
+    } else if (header->kind & OBJECT_DEAD || header->count == 0) {
+        arn__rc_is_object(arn__typed_pool(object), object, "arn_incref");
+    } else if (!arn__is_immortal(header->count)) {
+        incref_shared(object);
+    }
+}
+
+static void decref_rare(void *object)
+{
     struct arn__header *header = arn__header(object);
     struct descriptor *pool = arn__typed_pool(object);
-    header->kind &= ~OBJECT_CALM;
-    arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
+    if (header->kind & OBJECT_DEAD) {
+        if (!arn__holds_objects(pool) || !pool->bin->domain->ending)
+            arn__rc_is_object(pool, object, "arn_decref");
+    } else if (is_calm(header)) {
+        suspect(object);
+        arn_decref(object);
+    } else if (!arn__is_immortal(header->count) && arn__rc_is_object(pool, object, "arn_decref") &&
+               decref_shared(object)) {
+        struct arn_domain *domain = pool->bin->domain;
+        if (domain == arn__domain)
+            release(domain, pool, object);
+        else
+            release_remote(domain, object);
+    }
 }
 
 void arn_decref_slow(void *object)
 {
-    struct arn__header *header = arn__header(object);
-    if (header->count > 1) { /* it was calm */
-        header->count--;
-        suspect(object);
-        return;
-    }
-    if (header->kind & OBJECT_DEAD) {
-        struct descriptor *dead = arn__typed_pool(object);
-        if (!arn__holds_objects(dead) || !dead->bin->domain->ending)
-            arn__rc_is_object(dead, object, "arn_decref");
-        return;
-    }
-    if (arn__is_immortal(header->count))
-        return;
     struct descriptor *pool = arn__typed_pool(object);
-    if (!arn__rc_is_object(pool, object, "arn_decref"))
-        return;
-    struct arn_domain *domain = pool->bin->domain;
-    if (header->count < 0) {
-        if (!decref_shared(object))
-            return;
-        if (domain != arn__domain) {
-            release_remote(domain, object);
-            return;
-        }
-    }
-    arn__rc_release(domain, object);
+    if (__builtin_expect(arn__header(object)->count != 1, 0))
+        decref_rare(object);
+    else if (__builtin_expect(arn__rc_is_object(pool, object, "arn_decref"), 1))
+        release(pool->bin->domain, pool, object);
 }
 
 size_t arn_refcount(const void *object)
@@ -272,16 +296,21 @@ bool arn_try_incref(void *object)
 
 void arn_immortalize(void *object)
 {
-    if (arn__rc_is_object(arn__typed_pool(object), object, "arn_immortalize"))
-        __atomic_store_n(&arn__header(object)->count, COUNT_FAR_IMMORTAL, __ATOMIC_RELAXED);
+    if (!arn__rc_is_object(arn__typed_pool(object), object, "arn_immortalize"))
+        return;
+    arn__uncalm(arn__header(object));
+    __atomic_store_n(&arn__header(object)->count, COUNT_FAR_IMMORTAL, __ATOMIC_RELAXED);
 }
 
 void arn_share(void *object)
 {
     struct arn__header *header = arn__header(object);
-    if (!arn__rc_is_object(arn__typed_pool(object), object, "arn_share") || header->count < 0)
+    if (!arn__rc_is_object(arn__typed_pool(object), object, "arn_share"))
         return;
-    header->kind = (header->kind | OBJECT_SHARED) & ~OBJECT_CALM;
+    arn__uncalm(header);
+    if (header->count < 0)
+        return;
+    header->kind |= OBJECT_SHARED;
     header->count = -header->count;
 }
 

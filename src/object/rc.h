@@ -16,10 +16,6 @@
 
 #include "domain.h"
 
-/* Nobody refers to it any more: releases it and what it alone refers to; or has that done by whoever is
- * releasing in this domain already. */
-void arn__rc_release(struct arn_domain *domain, void *object);
-
 /* Takes its memory back, whatever refers to it; what it refers to is not its any more. */
 void arn__rc_free(struct descriptor *pool, char *object);
 

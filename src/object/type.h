@@ -16,8 +16,8 @@ enum {
 };
 
 /* Flags of a header, above the type's number. */
-#define OBJECT_CALM \
-    0x80000000u /* see ARN__CALM: looked at by a full pass, and nothing decremented since */
+/* Looked at by a full pass and not touched since: the count is the negative. */
+#define OBJECT_CALM 0x80000000u
 #define OBJECT_DEAD 0x40000000u /* free, or waiting to be released: see rc.h */
 #define OBJECT_GENERATION 0x30000000u
 #define OBJECT_UNTRACKED 0x08000000u /* no candidate of the collector */
@@ -47,6 +47,28 @@ uint32_t arn__types(void);
 static inline struct arn__header *arn__header(const void *object)
 {
     return ARN__HEADER(object);
+}
+
+/* Of a local object. */
+static inline uint32_t arn__local_count(const struct arn__header *header)
+{
+    return header->count < 0 ? 0u - (uint32_t)header->count : (uint32_t)header->count;
+}
+
+static inline void arn__calm(struct arn__header *header)
+{
+    if (!(header->kind & OBJECT_CALM) && header->count < -COUNT_IMMORTAL) {
+        header->kind |= OBJECT_CALM;
+        header->count = -header->count;
+    }
+}
+
+static inline void arn__uncalm(struct arn__header *header)
+{
+    if (header->kind & OBJECT_CALM) {
+        header->kind &= ~OBJECT_CALM;
+        header->count = -header->count;
+    }
 }
 
 static inline uint32_t arn__type_number(uint32_t kind)

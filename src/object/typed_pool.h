@@ -18,8 +18,7 @@
 
 struct arn_domain;
 
-/* What happened in a pool since the collector last looked: it is in the domain's list of eventful pools if
- * anything did. */
+/* What happened in a pool since the collector last looked. */
 enum {
     EVENT_YOUNG = 1,   /* objects of generations below the oldest may be here */
     EVENT_SUSPECT = 2, /* objects of the oldest that are not calm are here */
