@@ -65,6 +65,9 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
         count->left += shape->capacity - d->carved;
         return shape->slices;
     }
+    case KIND_OBJECTS:
+        census->object_bytes += (size_t)arn__size_classes[d->class_idx].slices * SLICE_BYTES;
+        return arn__size_classes[d->class_idx].slices;
     case KIND_RUN:
         census->runs++;
         census->run_bytes += d->block_bytes;
@@ -137,6 +140,7 @@ void arn_stats(struct arn_stats *stats)
     stats->heaps = census.heaps;
     stats->idle_heaps = census.idle_heaps;
     stats->metadata_bytes = census.metadata_bytes;
+    stats->object_bytes = census.object_bytes;
     sum(&census, stats);
 }
 
@@ -158,11 +162,17 @@ void arn_stats_print(int fd)
         const char *name;
         size_t value;
     } figures[] = {
-        {"used bytes", stats.used_bytes},         {"used blocks", stats.used_blocks},
-        {"free bytes", stats.free_bytes},         {"dirty bytes", stats.dirty_bytes},
-        {"map bytes", stats.map_bytes},           {"map blocks", stats.map_blocks},
-        {"opened bytes", stats.opened_bytes},     {"reserved bytes", stats.reserved_bytes},
-        {"metadata bytes", stats.metadata_bytes}, {"heaps", stats.heaps},
+        {"used bytes", stats.used_bytes},
+        {"used blocks", stats.used_blocks},
+        {"free bytes", stats.free_bytes},
+        {"dirty bytes", stats.dirty_bytes},
+        {"map bytes", stats.map_bytes},
+        {"map blocks", stats.map_blocks},
+        {"opened bytes", stats.opened_bytes},
+        {"reserved bytes", stats.reserved_bytes},
+        {"metadata bytes", stats.metadata_bytes},
+        {"object bytes", stats.object_bytes},
+        {"heaps", stats.heaps},
         {"idle heaps", stats.idle_heaps},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)

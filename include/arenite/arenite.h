@@ -58,6 +58,7 @@ struct arn_stats {
     size_t opened_bytes;   /* of arenas, used or not, that are accessible */
     size_t reserved_bytes; /* address space reserved for arenas */
     size_t metadata_bytes; /* descriptors of the opened arenas, heaps, tables */
+    size_t object_bytes;   /* pools of objects (arenite/object.h), used or not; not in used_bytes */
     size_t heaps;          /* threads' heaps made so far */
     size_t idle_heaps;     /* of these: waiting for a thread */
 };

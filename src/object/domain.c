@@ -40,6 +40,14 @@ static struct arn_domain *create(void)
     return domain;
 }
 
+static void put_idle(struct arn_domain *first, struct arn_domain *last)
+{
+    arn__lock(&domains_lock, RANK_DOMAINS);
+    last->next_idle = idle_domains;
+    idle_domains = first;
+    arn__unlock(&domains_lock, RANK_DOMAINS);
+}
+
 /* What was bound is left; the thread's own waits for another thread, once nothing is left in it. */
 static void thread_exits(void *own)
 {
@@ -47,10 +55,7 @@ static void thread_exits(void *own)
     arn_domain_bind(NULL);
     arn__domain = &nobody;
     arn__rc_leave(domain);
-    arn__lock(&domains_lock, RANK_DOMAINS);
-    domain->next_idle = idle_domains;
-    idle_domains = domain;
-    arn__unlock(&domains_lock, RANK_DOMAINS);
+    put_idle(domain, domain);
 }
 
 static void forked(void)
@@ -64,17 +69,48 @@ static void make_exit_key(void)
     pthread_atfork(NULL, NULL, forked);
 }
 
-/* One that an ended thread left, with nothing in it: what else is somebody's who was given the objects. */
+static bool is_empty(const struct arn_domain *domain)
+{
+    for (uint32_t i = 0; i < domain->pool_count; i++) {
+        if (arn__descriptor(domain->pools[i])->live > 0)
+            return false;
+    }
+    return true;
+}
+
+/* If nobody has it, it is this thread's to look at; with nothing in it, for good. */
+static bool take_if_empty(struct arn_domain *domain)
+{
+    unsigned unbound = 0;
+    /* acquire: what who had it before did to it. */
+    if (!atomic_compare_exchange_strong_explicit(&domain->bound, &unbound, 1, memory_order_acquire,
+                                                 memory_order_relaxed))
+        return false;
+    if (is_empty(domain))
+        return true;
+    arn__rc_leave(domain);
+    return false;
+}
+
+/* One that an ended thread left, with nothing in it: what else is somebody's who was given the objects. All
+ * are taken off the list meanwhile, for finalizers may run. */
 static struct arn_domain *take_idle(void)
 {
     arn__lock(&domains_lock, RANK_DOMAINS);
-    struct arn_domain **link = &idle_domains;
-    while (*link != NULL && (*link)->pool_count > 0)
+    struct arn_domain *first = idle_domains;
+    idle_domains = NULL;
+    arn__unlock(&domains_lock, RANK_DOMAINS);
+    struct arn_domain **link = &first;
+    while (*link != NULL && !take_if_empty(*link))
         link = &(*link)->next_idle;
     struct arn_domain *domain = *link;
     if (domain != NULL)
         *link = domain->next_idle;
-    arn__unlock(&domains_lock, RANK_DOMAINS);
+    struct arn_domain *last = first;
+    while (last != NULL && last->next_idle != NULL)
+        last = last->next_idle;
+    if (last != NULL)
+        put_idle(first, last);
     return domain;
 }
 
@@ -87,17 +123,16 @@ static struct arn_domain *own(void)
     if (domain != NULL)
         return domain;
     domain = take_idle();
-    if (domain == NULL)
-        domain = create();
-    if (domain == NULL)
-        return NULL;
-    domain->is_own = true;
-    if (have_exit_key && pthread_setspecific(exit_key, domain) != 0) {
-        arn_free(domain);
+    if (domain == NULL && (domain = create()) != NULL) {
+        domain->is_own = true;
+        domain->bound = 1;
+    }
+    if (domain != NULL && have_exit_key && pthread_setspecific(exit_key, domain) != 0) {
+        domain->bound = 0;
+        put_idle(domain, domain);
         errno = ENOMEM;
         return NULL;
     }
-    atomic_fetch_add_explicit(&domain->bound, 1, memory_order_acquire);
     return domain;
 }
 

@@ -126,7 +126,9 @@ static void release_dead(struct arn_domain *domain)
 /* Nobody refers to it any more: now, or by whoever is releasing in this domain already. */
 static void release(struct arn_domain *domain, struct descriptor *pool, char *object)
 {
-    if (domain->releasing || domain->ending) {
+    if (domain->ending)
+        return; /* its turn comes, or has come */
+    if (domain->releasing) {
         link_dead(arn__header(object), domain->dead);
         domain->dead = object;
         return;
