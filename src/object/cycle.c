@@ -28,9 +28,9 @@
 
 static bool may_be_candidate(const struct arn__header *header)
 {
-    return !(header->kind & (OBJECT_DEAD | OBJECT_UNTRACKED | OBJECT_SHARED)) &&
-           header->count != 0 && !arn__is_immortal(header->count) &&
-           arn__generation(header->kind) != GENERATION_FROZEN;
+    uint32_t kind = arn__kind_of(header);
+    return !(kind & (OBJECT_DEAD | OBJECT_UNTRACKED | OBJECT_SHARED)) && header->count != 0 &&
+           !arn__is_immortal(header->count) && arn__generation(kind) != GENERATION_FROZEN;
 }
 
 /* ---- selecting ---- */
@@ -342,7 +342,7 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
     struct survey *survey = context;
     struct pass *pass = survey->pass;
     struct arn__header *header = arn__header(object);
-    uint32_t kind = header->kind;
+    uint32_t kind = arn__kind_of(header);
     if (kind & (OBJECT_UNTRACKED | OBJECT_SHARED))
         return;
     unsigned generation = arn__generation(kind);

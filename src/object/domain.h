@@ -111,7 +111,7 @@ static inline __attribute__((always_inline)) void arn__objects_each(
     const struct bin *bin = pool->bin;
     char *object = base + bin->first_bytes;
     for (uint32_t slot = 0; slot < pool->carved; slot++, object += bin->slot_bytes) {
-        if ((arn__header(object)->kind & OBJECT_DEAD) == 0)
+        if ((arn__kind_of(arn__header(object)) & OBJECT_DEAD) == 0)
             visit(pool, slot, object, context);
     }
 }

@@ -18,7 +18,7 @@ bool arn__rc_is_object(const struct descriptor *pool, const void *object, const 
         arn__misuse(function, object, no_object);
         return false;
     }
-    if (arn__header(object)->kind & OBJECT_DEAD) {
+    if (arn__kind_of(arn__header(object)) & OBJECT_DEAD) {
         arn__misuse_of(function, object, gone, pool->bin->type_name);
         return false;
     }
@@ -224,34 +224,35 @@ static void suspect(void *object)
 
 static bool is_calm(const struct arn__header *header)
 {
-    return (header->kind & (OBJECT_CALM | OBJECT_DEAD)) == OBJECT_CALM;
+    return (arn__kind_of(header) & (OBJECT_CALM | OBJECT_DEAD)) == OBJECT_CALM;
 }
 
 void arn_incref_slow(void *object)
 {
     struct arn__header *header = arn__header(object);
+    int32_t count = arn__count_of(header);
     if (is_calm(header)) {
         suspect(object);
         header->count++;
-    } else if (header->kind & OBJECT_DEAD || header->count == 0) {
+    } else if ((arn__kind_of(header) & OBJECT_DEAD) || count == 0) {
         arn__rc_is_object(arn__typed_pool(object), object, "arn_incref");
-    } else if (!arn__is_immortal(header->count)) {
+    } else if (!arn__is_immortal(count)) {
         incref_shared(object);
     }
 }
 
-static void decref_rare(void *object)
+/* Dead, calm, immortal, or shared. */
+static void decref_rare(struct descriptor *pool, void *object)
 {
     struct arn__header *header = arn__header(object);
-    struct descriptor *pool = arn__typed_pool(object);
-    if (header->kind & OBJECT_DEAD) {
+    if (arn__kind_of(header) & OBJECT_DEAD) {
         if (!arn__holds_objects(pool) || !pool->bin->domain->ending)
             arn__rc_is_object(pool, object, "arn_decref");
     } else if (is_calm(header)) {
         suspect(object);
         arn_decref(object);
-    } else if (!arn__is_immortal(header->count) && arn__rc_is_object(pool, object, "arn_decref") &&
-               decref_shared(object)) {
+    } else if (!arn__is_immortal(arn__count_of(header)) &&
+               arn__rc_is_object(pool, object, "arn_decref") && decref_shared(object)) {
         struct arn_domain *domain = pool->bin->domain;
         if (domain == arn__domain)
             release(domain, pool, object);
@@ -263,15 +264,15 @@ static void decref_rare(void *object)
 void arn_decref_slow(void *object)
 {
     struct descriptor *pool = arn__typed_pool(object);
-    if (__builtin_expect(arn__header(object)->count != 1, 0))
-        decref_rare(object);
+    if (__builtin_expect(arn__count_of(arn__header(object)) != 1, 0))
+        decref_rare(pool, object);
     else if (__builtin_expect(arn__rc_is_object(pool, object, "arn_decref"), 1))
         release(pool->bin->domain, pool, object);
 }
 
 size_t arn_refcount(const void *object)
 {
-    int32_t count = __atomic_load_n(&arn__header(object)->count, __ATOMIC_RELAXED);
+    int32_t count = arn__count_of(arn__header(object));
     if (arn__is_immortal(count))
         return ARN_IMMORTAL;
     return count < 0 ? (size_t) - (int64_t)count : (size_t)count;
@@ -280,14 +281,14 @@ size_t arn_refcount(const void *object)
 bool arn_try_incref(void *object)
 {
     struct arn__header *header = arn__header(object);
-    int32_t count = __atomic_load_n(&header->count, __ATOMIC_RELAXED);
-    if (!(header->kind & OBJECT_SHARED)) {
+    int32_t count = arn__count_of(header);
+    if (!(arn__kind_of(header) & OBJECT_SHARED)) {
         if (count == 0 || (header->kind & OBJECT_DEAD))
             return false;
         arn_incref(object);
         return true;
     }
-    while (count < 0 && !(__atomic_load_n(&header->kind, __ATOMIC_RELAXED) & OBJECT_DEAD)) {
+    while (count < 0 && !(arn__kind_of(header) & OBJECT_DEAD)) {
         if (arn__is_immortal(count) ||
             atomic_compare_exchange_weak_explicit(shared_count(object), &count, count - 1,
                                                   memory_order_relaxed, memory_order_relaxed))

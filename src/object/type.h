@@ -49,6 +49,18 @@ static inline struct arn__header *arn__header(const void *object)
     return ARN__HEADER(object);
 }
 
+/* relaxed: of shared objects, other threads change counts, and set OBJECT_WEAK; nothing else is told by
+ * that. */
+static inline int32_t arn__count_of(const struct arn__header *header)
+{
+    return __atomic_load_n(&header->count, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t arn__kind_of(const struct arn__header *header)
+{
+    return __atomic_load_n(&header->kind, __ATOMIC_RELAXED);
+}
+
 /* Of a local object. */
 static inline uint32_t arn__local_count(const struct arn__header *header)
 {
