@@ -100,6 +100,7 @@ static struct descriptor *create(struct bin *bin)
         pool->local.first = NULL;
         pool->local.needed = NEEDED_CURRENT_POOL;
         pool->carved = pool->live = pool->events = 0;
+        pool->pass_idx = 0; /* a pool of blocks has left its frees_to there */
         pool->next = pool->prev = NULL;
         for (unsigned i = 0; i < slices; i++) {
             struct descriptor *d = &pool[i];
@@ -176,6 +177,7 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
         pool->class_idx = bin->class_idx;
         pool->carved = pool->live = 1;
         pool->events = 0;
+        pool->pass_idx = 0;
         slot = arn__slot(bin, base, 0);
         atomic_fetch_or_explicit(&pool->kind_flags, LARGE_OBJECT, memory_order_release);
         arn__domain_join(bin->domain, pool, base, pool->block_bytes);
