@@ -292,9 +292,9 @@ void arn_domain_destroy(arn_domain *domain)
 {
     if (arn__domain == domain)
         arn_domain_bind(NULL);
+    arn__rc_drain_remote(domain);
     domain->ending = true;
     domain->collector.running = true; /* no pool leaves meanwhile */
-    arn__rc_drain_remote(domain);
     arn__weak_forget_all(domain);
     for (uint32_t i = 0; i < domain->pool_count; i++) {
         struct descriptor *pool = arn__descriptor(domain->pools[i]);

@@ -104,7 +104,7 @@ static void release_one(struct arn_domain *domain, char *object)
 
 static void release_dead(struct arn_domain *domain)
 {
-    if (domain->releasing || domain->ending)
+    if (domain->releasing)
         return;
     domain->releasing = true;
     while (domain->dead != NULL) {
@@ -221,9 +221,7 @@ void arn__decref_slow(void *object)
         return;
     }
     if (header->kind & OBJECT_DEAD) {
-        struct descriptor *dead = arn__typed_pool(object);
-        if (!arn__holds_objects(dead) || !dead->bin->domain->ending)
-            arn__rc_is_object(dead, object, "arn_decref");
+        arn__rc_is_object(arn__typed_pool(object), object, "arn_decref");
         return;
     }
     if (arn__is_immortal(header->count))
@@ -232,6 +230,8 @@ void arn__decref_slow(void *object)
     if (!arn__rc_is_object(pool, object, "arn_decref"))
         return;
     struct arn_domain *domain = pool->bin->domain;
+    if (domain->ending)
+        return;
     if (header->count < 0) {
         if (!decref_shared(object))
             return;
