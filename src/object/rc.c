@@ -86,12 +86,12 @@ static void release_one(struct arn_domain *domain, char *object)
     if (header->kind & OBJECT_WEAK)
         arn__weak_clear(domain, object);
     arn__rc_finalize(type, object);
-    if (header->kind & OBJECT_WEAK)
-        arn__weak_clear(domain, object);
     if (arn_refcount(object) != 1) { /* it lives again */
         arn_decref(object);
         return;
     }
+    if (header->kind & OBJECT_WEAK) /* the finalizer made some */
+        arn__weak_clear(domain, object);
     header->count = 0;
     header->kind |= OBJECT_DEAD;
     if (type->info.shape == ARN_CUSTOM)
