@@ -206,7 +206,9 @@ static void call_back_weak(struct pass *pass)
 static void enter_count_again(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    *candidate->entry = (uint32_t)arn__header(candidate->object)->count; /* 1 is the collector's */
+    int32_t count = arn__header(candidate->object)->count;
+    /* 1 is the collector's. Shared or immortal by now: referred to from outside. */
+    *candidate->entry = count > 0 ? (uint32_t)count : REACHED - 1;
 }
 
 static void let_go(void *referent, void *context)
@@ -219,7 +221,10 @@ static void let_go(void *referent, void *context)
     *entry = REACHED | pass->list;
     pass->list = index;
     pass->resurrected++;
-    arn__header(referent)->count--;
+    if (arn__header(referent)->count > 0)
+        arn__header(referent)->count--;
+    else
+        arn_decref(referent);
 }
 
 static void resurrect(struct pass *pass, const struct candidate *candidate)
@@ -234,7 +239,9 @@ static void keep_resurrected(struct pass *pass)
 {
     arn__pass_sweep(pass, false, enter_count_again);
     arn__pass_sweep(pass, false, subtract);
+    bool releasing = arn__rc_hold_back(pass->domain);
     arn__pass_sweep(pass, false, resurrect);
+    arn__rc_go_on(pass->domain, releasing);
     pass->garbage -= pass->resurrected;
 }
 

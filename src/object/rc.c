@@ -115,6 +115,19 @@ static void release_dead(struct arn_domain *domain)
     domain->releasing = false;
 }
 
+bool arn__rc_hold_back(struct arn_domain *domain)
+{
+    bool before = domain->releasing;
+    domain->releasing = true;
+    return before;
+}
+
+void arn__rc_go_on(struct arn_domain *domain, bool before)
+{
+    domain->releasing = before;
+    release_dead(domain);
+}
+
 void arn__rc_release(struct arn_domain *domain, void *object)
 {
     link_dead(arn__header(object), domain->dead);
