@@ -295,7 +295,7 @@ static void free_object(struct pass *pass, const struct candidate *candidate)
 }
 
 /* Returns how many were released or saved. */
-static size_t dispose(struct pass *pass)
+static size_t dispose(struct pass *pass, bool saves)
 {
     arn__pass_sweep(pass, false, hold);
     call_back_weak(pass);
@@ -304,7 +304,7 @@ static size_t dispose(struct pass *pass)
         keep_resurrected(pass);
         call_back_weak(pass); /* of weak references that finalizers made to what they left */
     }
-    if (pass->domain->collector.debug & ARN_GC_SAVE_ALL) {
+    if (saves && make_room_for_saved(pass)) { /* again: a finalizer may have emptied the list */
         arn__pass_sweep(pass, false, save);
     } else {
         arn__pass_sweep(pass, false, drop_references);
@@ -437,8 +437,9 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
     arn__pass_sweep(&pass, false, subtract);
     arn__pass_sweep(&pass, false, mark);
     arn__pass_sweep(&pass, false, count_garbage);
-    bool room = !(collector->debug & ARN_GC_SAVE_ALL) || make_room_for_saved(&pass);
-    size_t collected = room && pass.garbage > 0 ? dispose(&pass) : 0;
+    bool saves = collector->debug & ARN_GC_SAVE_ALL;
+    bool room = !saves || make_room_for_saved(&pass);
+    size_t collected = room && pass.garbage > 0 ? dispose(&pass, saves) : 0;
     if (room)
         promote_all(&pass);
     arn__pass_end(&pass);
