@@ -320,7 +320,7 @@ struct survey {
     unsigned events;
 };
 
-/* One generation older, and calm after a full pass; what was no candidate stays as it is. A header is
+/* One generation older, and calm after a full pass; garbage, too: it may be resurrected. What was no candidate stays as it is. A header is
  * written only if that changes it: quiet pages stay shared with a parent. */
 static void promote(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
@@ -439,9 +439,9 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
     arn__pass_sweep(&pass, false, count_garbage);
     bool saves = collector->debug & ARN_GC_SAVE_ALL;
     bool room = !saves || make_room_for_saved(&pass);
-    size_t collected = room && pass.garbage > 0 ? dispose(&pass, saves) : 0;
-    if (room)
+    if (room) /* first: what the program's functions then let go of is noted for the next */
         promote_all(&pass);
+    size_t collected = room && pass.garbage > 0 ? dispose(&pass, saves) : 0;
     arn__pass_end(&pass);
     collector->running = false;
     if (collected > 0 || !young)
