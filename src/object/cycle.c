@@ -386,6 +386,7 @@ void arn__cycle_pass_over_young(struct arn_domain *domain)
 /* Pools that became empty while none was to leave. */
 static void release_empty(struct arn_domain *domain)
 {
+    domain->collector.emptied = false;
     for (uint32_t i = domain->pool_count; i-- > 0;) {
         struct descriptor *pool = arn__descriptor(domain->pools[i]);
         if (pool->live == 0)
@@ -414,50 +415,58 @@ static void account(struct collector *collector, const struct pass *pass, size_t
         stats->longest_ns = ns;
 }
 
+/* Returns how many were released or saved; -1: no memory. */
+static long collect(struct pass *pass, bool suspects)
+{
+    bool saves = pass->domain->collector.debug & ARN_GC_SAVE_ALL;
+    if (suspects)
+        select_suspects(pass);
+    else if (pass->oldest < GENERATION_OLD)
+        select_young(pass);
+    else
+        select_all(pass);
+    arn__pass_sweep(pass, false, subtract);
+    arn__pass_sweep(pass, false, mark);
+    arn__pass_sweep(pass, false, count_garbage);
+    if (saves && !make_room_for_saved(pass))
+        return -1;
+    /* First: what the program's functions then let go of is noted for the next. */
+    promote_all(pass);
+    return pass->garbage > 0 ? (long)dispose(pass, saves) : 0;
+}
+
 long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspects)
 {
     struct collector *collector = &domain->collector;
     struct pass pass;
     uint64_t start_ns = arn__os_now_ns();
     bool young = oldest < GENERATION_OLD;
+    long collected = -1;
     collector->running = true;
     tell(domain, &(struct arn_gc_info){.generation = (int)oldest});
-    if (!arn__pass_begin(&pass, domain, young ? domain->eventful_count : domain->pool_count)) {
-        collector->running = false;
-        errno = ENOMEM;
-        return -1;
+    if (arn__pass_begin(&pass, domain, young ? domain->eventful_count : domain->pool_count)) {
+        pass.oldest = oldest;
+        collected = collect(&pass, suspects);
+        arn__pass_end(&pass);
     }
-    pass.oldest = oldest;
-    if (suspects)
-        select_suspects(&pass);
-    else if (young)
-        select_young(&pass);
-    else
-        select_all(&pass);
-    arn__pass_sweep(&pass, false, subtract);
-    arn__pass_sweep(&pass, false, mark);
-    arn__pass_sweep(&pass, false, count_garbage);
-    bool saves = collector->debug & ARN_GC_SAVE_ALL;
-    bool room = !saves || make_room_for_saved(&pass);
-    if (room) /* first: what the program's functions then let go of is noted for the next */
-        promote_all(&pass);
-    size_t collected = room && pass.garbage > 0 ? dispose(&pass, saves) : 0;
-    arn__pass_end(&pass);
-    collector->running = false;
     if (collected > 0 || !young)
         release_empty(domain);
-    if (!room) {
-        errno = ENOMEM;
-        return -1;
+    if (collected >= 0) {
+        for (unsigned i = 0; i <= oldest; i++)
+            collector->counts[i] = 0;
+        if (young)
+            collector->counts[oldest + 1]++;
+        else
+            collector->objects_at_full = domain->objects;
+        account(collector, &pass, (size_t)collected, arn__os_now_ns() - start_ns);
     }
-    for (unsigned i = 0; i <= oldest; i++)
-        collector->counts[i] = 0;
-    if (young)
-        collector->counts[oldest + 1]++;
-    else
-        collector->objects_at_full = domain->objects;
-    account(collector, &pass, collected, arn__os_now_ns() - start_ns);
-    tell(domain,
-         &(struct arn_gc_info){.ends = true, .generation = (int)oldest, .collected = collected});
-    return (long)collected;
+    tell(domain, &(struct arn_gc_info){.ends = true,
+                                       .generation = (int)oldest,
+                                       .collected = collected < 0 ? 0 : (size_t)collected});
+    collector->running = false;
+    if (collector->emptied)
+        release_empty(domain);
+    if (collected < 0)
+        errno = ENOMEM;
+    return collected;
 }

@@ -262,7 +262,7 @@ void arn_domain_stats(arn_domain *domain, struct arn_domain_stats *stats)
         const struct descriptor *pool = arn__descriptor(domain->pools[i]);
         stats->objects += pool->live;
         stats->object_bytes +=
-            pool->bin->is_large ? pool->block_bytes : pool->live * pool->bin->slot_bytes;
+            pool->live * (pool->bin->is_large ? pool->block_bytes : pool->bin->slot_bytes);
     }
     stats->held_bytes = domain->held_bytes;
     stats->peak_bytes = domain->peak_bytes;

@@ -41,6 +41,7 @@ struct collector {
     size_t due;            /* counts[0] at which a new object begins a collection */
     bool disabled;
     bool running; /* no pool leaves the domain meanwhile */
+    bool emptied; /* one would have */
     unsigned debug;
     unsigned fulls;                                   /* automatic ones */
     size_t objects_at_full;                           /* when the last full pass ended */

@@ -256,7 +256,9 @@ void arn__typed_pool_drop_empty(struct descriptor *pool)
 void arn__typed_pool_settle(struct descriptor *pool)
 {
     struct bin *bin = pool->bin;
-    if (pool->live == 0 && !bin->domain->collector.running) {
+    bool running = bin->domain->collector.running;
+    bin->domain->collector.emptied |= running && pool->live == 0;
+    if (pool->live == 0 && !running) {
         arn__typed_pool_drop_empty(pool);
     } else if (!bin->is_large && !(pool->events & POOL_PARTIAL)) {
         list_partial(bin, pool);
