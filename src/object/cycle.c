@@ -383,17 +383,6 @@ void arn__cycle_pass_over_young(struct arn_domain *domain)
     }
 }
 
-/* Pools that became empty while none was to leave. */
-static void release_empty(struct arn_domain *domain)
-{
-    domain->collector.emptied = false;
-    for (uint32_t i = domain->pool_count; i-- > 0;) {
-        struct descriptor *pool = arn__descriptor(domain->pools[i]);
-        if (pool->live == 0)
-            arn__typed_pool_drop_empty(pool);
-    }
-}
-
 /* ---- a collection ---- */
 
 static void tell(struct arn_domain *domain, const struct arn_gc_info *info)
@@ -450,7 +439,7 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
         arn__pass_end(&pass);
     }
     if (collected > 0 || !young)
-        release_empty(domain);
+        arn__domain_release_empty(domain);
     if (collected >= 0) {
         for (unsigned i = 0; i <= oldest; i++)
             collector->counts[i] = 0;
@@ -465,7 +454,7 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
                                        .collected = collected < 0 ? 0 : (size_t)collected});
     collector->running = false;
     if (collector->emptied)
-        release_empty(domain);
+        arn__domain_release_empty(domain);
     if (collected < 0)
         errno = ENOMEM;
     return collected;

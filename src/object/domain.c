@@ -46,6 +46,8 @@ static void thread_exits(void *own)
     struct arn_domain *domain = own;
     arn_domain_bind(NULL);
     arn__domain = &nobody;
+    arn__rc_drain_remote(domain);
+    arn__domain_release_empty(domain);
     arn__rc_leave(domain);
     arn__lock(&domains_lock, RANK_DOMAINS);
     domain->next_idle = idle_domains;
@@ -224,6 +226,16 @@ void arn__domain_leave(struct arn_domain *domain, struct descriptor *pool, size_
     domain->pools[pool->ordinal] = last;
     arn__descriptor(last)->ordinal = pool->ordinal;
     domain->held_bytes -= bytes;
+}
+
+void arn__domain_release_empty(struct arn_domain *domain)
+{
+    domain->collector.emptied = false;
+    for (uint32_t i = domain->pool_count; i-- > 0;) {
+        struct descriptor *pool = arn__descriptor(domain->pools[i]);
+        if (pool->live == 0)
+            arn__typed_pool_drop_empty(pool);
+    }
 }
 
 void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsigned events)

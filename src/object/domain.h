@@ -90,6 +90,9 @@ bool arn__domain_admit(struct arn_domain *domain, size_t bytes);
 void arn__domain_join(struct arn_domain *domain, struct descriptor *pool, char *base, size_t bytes);
 void arn__domain_leave(struct arn_domain *domain, struct descriptor *pool, size_t bytes);
 
+/* Gives back the pools without objects: current ones, and what became empty while none was to leave. */
+void arn__domain_release_empty(struct arn_domain *domain);
+
 /* Something happened in the pool that the collector is to look at. */
 void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsigned events);
 
