@@ -171,7 +171,9 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
     if (base == NULL && arn__purge_to(0))
         base = arn__large_alloc(block_bytes, 1, true);
     char *slot = NULL;
-    if (base != NULL) {
+    if (base != NULL && !arn__domain_admit(bin->domain, arn__descriptor(base)->block_bytes)) {
+        arn__large_free(base); /* what it was rounded up to is too much */
+    } else if (base != NULL) {
         struct descriptor *pool = arn__descriptor(base);
         pool->bin = bin;
         pool->class_idx = bin->class_idx;
