@@ -217,10 +217,12 @@ void arn__incref_slow(void *object)
 }
 
 /* The collector is to look at it: it may be all that is left of a cycle's outside references. */
-static void suspect(void *object)
+static void suspect(void *object, const char *function)
 {
     struct arn__header *header = arn__header(object);
     struct descriptor *pool = arn__typed_pool(object);
+    if (!arn__rc_is_object(pool, object, function))
+        return;
     header->kind &= ~OBJECT_CALM;
     arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
 }
@@ -230,7 +232,7 @@ void arn__decref_slow(void *object)
     struct arn__header *header = arn__header(object);
     if (header->count > 1) { /* it was calm */
         header->count--;
-        suspect(object);
+        suspect(object, "arn_decref");
         return;
     }
     if (header->kind & OBJECT_DEAD) {
@@ -305,7 +307,7 @@ void arn_move(void *reference, void *object)
     memcpy(&before, reference, sizeof before);
     memcpy(reference, &object, sizeof object);
     if (object != NULL && (arn__header(object)->kind & OBJECT_CALM))
-        suspect(object);
+        suspect(object, "arn_move");
     arn_xdecref(before);
 }
 

@@ -46,6 +46,8 @@ void arn__bin_shape(struct bin *bin, struct arn_type *type, size_t bytes)
 bool arn__slot_starts(const struct descriptor *pool, const void *object)
 {
     const struct bin *bin = pool->bin;
+    if (bin->is_large && arn__descriptor(object) != pool)
+        return false;
     char *base = arn__typed_pool_base(bin, object);
     if ((uintptr_t)object < (uintptr_t)base + bin->first_bytes)
         return false;
