@@ -57,6 +57,8 @@ static void thread_exits(void *own)
 
 static void forked(void)
 {
+    arn__weak_after_fork();
+    arn__types_after_fork();
     arn__lock_reset(&domains_lock);
 }
 

@@ -483,8 +483,9 @@ TEST(objects_corners, the_last_reference_may_go_as_others_ask_for_one)
     IN_OWN_PROCESS(weak_and_last());
 }
 
-static void *make_weak(void *node)
+static void *make_weak(void *type)
 {
+    struct node *node = arn_new(type);
     while (!atomic_load(&over))
         arn_weak_release(arn_weak_new(node, NULL, NULL));
     return NULL;
@@ -494,9 +495,8 @@ static void fork_meanwhile(void)
 {
     arn_type *type = nodes_begin(NULL);
     struct node *node = arn_new(type);
-    arn_share(node);
     pthread_t thread;
-    pthread_create(&thread, NULL, make_weak, node);
+    pthread_create(&thread, NULL, make_weak, type);
     for (int i = 0; i < (SANITIZED ? 20 : 200); i++) {
         pid_t child = fork();
         if (child == 0) {
