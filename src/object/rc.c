@@ -35,9 +35,12 @@ _Static_assert(ARN__ADDRESS_BITS - ADDRESS_UNIT_SHIFT <= LOW_BITS + KIND_LINK_BI
 static void link_dead(struct arn__header *header, const void *next)
 {
     uint64_t unit = (uintptr_t)next >> ADDRESS_UNIT_SHIFT;
-    header->count = (int32_t)(0x80000000u | (unit & 0x7fffffffu));
-    header->kind =
+    uint32_t kind =
         (header->kind & ~(uint32_t)(TYPES_MOST - 1)) | OBJECT_DEAD | (uint32_t)(unit >> LOW_BITS);
+    __atomic_store_n(&header->kind, kind, __ATOMIC_RELAXED);
+    /* release: pairs with the acquire in arn_try_incref; who sees a link knows that it is dead. */
+    __atomic_store_n(&header->count, (int32_t)(0x80000000u | (unit & 0x7fffffffu)),
+                     __ATOMIC_RELEASE);
 }
 
 static void *dead_link(const struct arn__header *header)
@@ -80,9 +83,13 @@ static void release_one(struct arn_domain *domain, char *object)
     struct descriptor *pool = arn__typed_pool(object);
     struct arn_type *type = pool->bin->type;
     struct arn__header *header = arn__header(object);
-    header->kind = (header->kind & ~(OBJECT_DEAD | (TYPES_MOST - 1))) | type->number;
+    uint32_t kind = (header->kind & ~(OBJECT_DEAD | (TYPES_MOST - 1))) | type->number;
+    /* In this order for arn_try_incref: what is not dead has a count that is no link. Releases: pair with
+     * the acquires there. */
+    __atomic_store_n(&header->count, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&header->kind, kind, __ATOMIC_RELEASE);
     /* What is called from here on may take references, and give them back. */
-    header->count = header->kind & OBJECT_SHARED ? -1 : 1;
+    __atomic_store_n(&header->count, kind & OBJECT_SHARED ? -1 : 1, __ATOMIC_RELEASE);
     if (header->kind & OBJECT_WEAK)
         arn__weak_clear(domain, object);
     arn__rc_finalize(type, object);
@@ -269,17 +276,18 @@ size_t arn_refcount(const void *object)
 bool arn_try_incref(void *object)
 {
     struct arn__header *header = arn__header(object);
-    int32_t count = __atomic_load_n(&header->count, __ATOMIC_RELAXED);
-    if (!(header->kind & OBJECT_SHARED)) {
-        if (count == 0 || (header->kind & OBJECT_DEAD))
+    uint32_t kind = __atomic_load_n(&header->kind, __ATOMIC_RELAXED);
+    int32_t count = __atomic_load_n(&header->count, __ATOMIC_ACQUIRE);
+    if (!(kind & OBJECT_SHARED)) {
+        if (count == 0 || (kind & OBJECT_DEAD))
             return false;
         arn_incref(object);
         return true;
     }
-    while (count < 0 && !(__atomic_load_n(&header->kind, __ATOMIC_RELAXED) & OBJECT_DEAD)) {
+    while (count < 0 && !(__atomic_load_n(&header->kind, __ATOMIC_ACQUIRE) & OBJECT_DEAD)) {
         if (arn__is_immortal(count) ||
             atomic_compare_exchange_weak_explicit(shared_count(object), &count, count - 1,
-                                                  memory_order_relaxed, memory_order_relaxed))
+                                                  memory_order_acquire, memory_order_acquire))
             return true;
     }
     return false;
