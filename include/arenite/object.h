@@ -263,7 +263,7 @@ struct arn_gc_stats {
 };
 ARN_PUBLIC void arn_gc_stats(struct arn_gc_stats stats[ARN_GENERATIONS]);
 
-/* Called before and after each collection. */
+/* Called before and after each collection, as part of it: none begins meanwhile. */
 struct arn_gc_info {
     bool ends;
     int generation;

@@ -229,7 +229,9 @@ static void call_back_weak(struct pass *pass)
 static void enter_count_again(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    *candidate->entry = (uint32_t)arn__header(candidate->object)->count; /* 1 is the collector's */
+    int32_t count = arn__header(candidate->object)->count;
+    /* 1 is the collector's. Shared or immortal by now: referred to from outside. */
+    *candidate->entry = count > 0 ? (uint32_t)count : REACHED - 1;
 }
 
 static void let_go(void *referent, void *context)
@@ -241,7 +243,10 @@ static void let_go(void *referent, void *context)
         return;
     push(pass, entry, index, referent);
     pass->resurrected++;
-    arn__header(referent)->count--;
+    if (arn__header(referent)->count > 0)
+        arn__header(referent)->count--;
+    else
+        arn_decref(referent);
 }
 
 static void resurrect(struct pass *pass, const struct candidate *candidate)
@@ -256,7 +261,9 @@ static void keep_resurrected(struct pass *pass)
 {
     arn__pass_sweep(pass, false, enter_count_again);
     arn__pass_sweep(pass, false, subtract);
+    bool releasing = arn__rc_hold_back(pass->domain);
     arn__pass_sweep(pass, false, resurrect);
+    arn__rc_go_on(pass->domain, releasing);
     pass->garbage -= pass->resurrected;
 }
 
@@ -310,7 +317,7 @@ static void free_object(struct pass *pass, const struct candidate *candidate)
 }
 
 /* Returns how many were released or saved. */
-static size_t dispose(struct pass *pass)
+static size_t dispose(struct pass *pass, bool saves)
 {
     arn__pass_sweep(pass, false, hold);
     call_back_weak(pass);
@@ -319,7 +326,7 @@ static size_t dispose(struct pass *pass)
         keep_resurrected(pass);
         call_back_weak(pass); /* of weak references that finalizers made to what they left */
     }
-    if (pass->domain->collector.debug & ARN_GC_SAVE_ALL) {
+    if (saves && make_room_for_saved(pass)) { /* again: a finalizer may have emptied the list */
         arn__pass_sweep(pass, false, save);
     } else {
         arn__pass_sweep(pass, false, drop_references);
@@ -335,8 +342,9 @@ struct survey {
     unsigned events;
 };
 
-/* One generation older, and calm after a full pass; what was no candidate stays as it is. A header is
- * written only if that changes it: quiet pages stay shared with a parent. */
+/* One generation older, and calm after a full pass; garbage, too, for it may be resurrected. What was no
+ * candidate stays as it is. A header is written only if that changes it: quiet pages stay shared with a
+ * parent. */
 static void promote(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     struct survey *survey = context;
@@ -397,16 +405,6 @@ void arn__cycle_pass_over_young(struct arn_domain *domain)
     }
 }
 
-/* Pools that became empty while none was to leave. */
-static void release_empty(struct arn_domain *domain)
-{
-    for (uint32_t i = domain->pool_count; i-- > 0;) {
-        struct descriptor *pool = arn__descriptor(domain->pools[i]);
-        if (pool->live == 0)
-            arn__typed_pool_drop_empty(pool);
-    }
-}
-
 /* ---- a collection ---- */
 
 static void tell(struct arn_domain *domain, const struct arn_gc_info *info)
@@ -428,49 +426,58 @@ static void account(struct collector *collector, const struct pass *pass, size_t
         stats->longest_ns = ns;
 }
 
+/* Returns how many were released or saved; -1: no memory. */
+static long collect(struct pass *pass, bool suspects)
+{
+    bool saves = pass->domain->collector.debug & ARN_GC_SAVE_ALL;
+    if (suspects)
+        select_suspects(pass);
+    else if (pass->oldest < GENERATION_OLD)
+        select_young(pass);
+    else
+        select_all(pass);
+    arn__pass_sweep(pass, false, subtract);
+    arn__pass_sweep(pass, false, mark);
+    arn__pass_sweep(pass, false, count_garbage);
+    if (saves && !make_room_for_saved(pass))
+        return -1;
+    /* First: what the program's functions then let go of is noted for the next. */
+    promote_all(pass);
+    return pass->garbage > 0 ? (long)dispose(pass, saves) : 0;
+}
+
 long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspects)
 {
     struct collector *collector = &domain->collector;
     struct pass pass;
     uint64_t start_ns = arn__os_now_ns();
     bool young = oldest < GENERATION_OLD;
+    long collected = -1;
     collector->running = true;
     tell(domain, &(struct arn_gc_info){.generation = (int)oldest});
-    if (!arn__pass_begin(&pass, domain, young ? domain->young_count : domain->pool_count)) {
-        collector->running = false;
-        errno = ENOMEM;
-        return -1;
+    if (arn__pass_begin(&pass, domain, young ? domain->young_count : domain->pool_count)) {
+        pass.oldest = oldest;
+        collected = collect(&pass, suspects);
+        arn__pass_end(&pass);
     }
-    pass.oldest = oldest;
-    if (suspects)
-        select_suspects(&pass);
-    else if (young)
-        select_young(&pass);
-    else
-        select_all(&pass);
-    arn__pass_sweep(&pass, false, subtract);
-    arn__pass_sweep(&pass, false, mark);
-    arn__pass_sweep(&pass, false, count_garbage);
-    bool room = !(collector->debug & ARN_GC_SAVE_ALL) || make_room_for_saved(&pass);
-    size_t collected = room && pass.garbage > 0 ? dispose(&pass) : 0;
-    if (room)
-        promote_all(&pass);
-    arn__pass_end(&pass);
-    collector->running = false;
     if (collected > 0 || !young)
-        release_empty(domain);
-    if (!room) {
-        errno = ENOMEM;
-        return -1;
+        arn__domain_release_empty(domain);
+    if (collected >= 0) {
+        for (unsigned i = 0; i <= oldest; i++)
+            collector->counts[i] = 0;
+        if (young)
+            collector->counts[oldest + 1]++;
+        else
+            collector->objects_at_full = domain->objects;
+        account(collector, &pass, (size_t)collected, arn__os_now_ns() - start_ns);
     }
-    for (unsigned i = 0; i <= oldest; i++)
-        collector->counts[i] = 0;
-    if (young)
-        collector->counts[oldest + 1]++;
-    else
-        collector->objects_at_full = domain->objects;
-    account(collector, &pass, collected, arn__os_now_ns() - start_ns);
-    tell(domain,
-         &(struct arn_gc_info){.ends = true, .generation = (int)oldest, .collected = collected});
-    return (long)collected;
+    tell(domain, &(struct arn_gc_info){.ends = true,
+                                       .generation = (int)oldest,
+                                       .collected = collected < 0 ? 0 : (size_t)collected});
+    collector->running = false;
+    if (collector->emptied)
+        arn__domain_release_empty(domain);
+    if (collected < 0)
+        errno = ENOMEM;
+    return collected;
 }

@@ -54,12 +54,16 @@ static void thread_exits(void *own)
     struct arn_domain *domain = own;
     arn_domain_bind(NULL);
     arn__domain = &nobody;
+    arn__rc_drain_remote(domain);
+    arn__domain_release_empty(domain);
     arn__rc_leave(domain);
     put_idle(domain, domain);
 }
 
 static void forked(void)
 {
+    arn__weak_after_fork();
+    arn__types_after_fork();
     arn__lock_reset(&domains_lock);
 }
 
@@ -261,6 +265,16 @@ void arn__domain_leave(struct arn_domain *domain, struct descriptor *pool, size_
     domain->held_bytes -= bytes;
 }
 
+void arn__domain_release_empty(struct arn_domain *domain)
+{
+    domain->collector.emptied = false;
+    for (uint32_t i = domain->pool_count; i-- > 0;) {
+        struct descriptor *pool = arn__descriptor(domain->pools[i]);
+        if (pool->live == 0)
+            arn__typed_pool_drop_empty(pool);
+    }
+}
+
 void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsigned events)
 {
     if (events & ~pool->events & EVENT_YOUNG) {
@@ -296,7 +310,7 @@ void arn_domain_stats(arn_domain *domain, struct arn_domain_stats *stats)
         const struct descriptor *pool = arn__descriptor(domain->pools[i]);
         stats->objects += pool->live;
         stats->object_bytes +=
-            pool->bin->is_large ? pool->block_bytes : pool->live * pool->bin->slot_bytes;
+            pool->live * (pool->bin->is_large ? pool->block_bytes : pool->bin->slot_bytes);
     }
     stats->held_bytes = domain->held_bytes;
     stats->peak_bytes = domain->peak_bytes;
@@ -326,9 +340,9 @@ void arn_domain_destroy(arn_domain *domain)
 {
     if (arn__domain == domain)
         arn_domain_bind(NULL);
+    arn__rc_drain_remote(domain);
     domain->ending = true;
     domain->collector.running = true; /* no pool leaves meanwhile */
-    arn__rc_drain_remote(domain);
     arn__weak_forget_all(domain);
     for (uint32_t i = 0; i < domain->pool_count; i++) {
         struct descriptor *pool = arn__descriptor(domain->pools[i]);

@@ -47,6 +47,7 @@ struct collector {
     size_t due;            /* counts[0] at which a new object begins a collection */
     bool disabled;
     bool running; /* no pool leaves the domain meanwhile */
+    bool emptied; /* one would have */
     unsigned debug;
     unsigned fulls;         /* automatic ones */
     size_t objects_at_full; /* when the last full pass ended */
@@ -94,6 +95,9 @@ struct bin *arn__domain_bin(struct arn_domain *domain, struct arn_type *type, si
 bool arn__domain_admit(struct arn_domain *domain, size_t bytes);
 void arn__domain_join(struct arn_domain *domain, struct descriptor *pool, char *base, size_t bytes);
 void arn__domain_leave(struct arn_domain *domain, struct descriptor *pool, size_t bytes);
+
+/* Gives back the pools without objects: current ones, and what became empty while none was to leave. */
+void arn__domain_release_empty(struct arn_domain *domain);
 
 /* Something happened in the pool that the collector is to look at. */
 void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsigned events);

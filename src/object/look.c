@@ -113,7 +113,7 @@ size_t arn_type_histogram(struct arn_type_count *counts, size_t most)
         const struct descriptor *pool = arn__descriptor(domain->pools[i]);
         struct bin *bin = pool->bin;
         bin->objects += pool->live;
-        bin->object_bytes += bin->is_large ? pool->block_bytes : pool->live * bin->slot_bytes;
+        bin->object_bytes += pool->live * (bin->is_large ? pool->block_bytes : bin->slot_bytes);
     }
     for (uint32_t number = 1; number < domain->shelf_count; number++) {
         struct arn_type_count count = {.type = arn__type(number)};

@@ -33,15 +33,18 @@ _Static_assert(ARN__ADDRESS_BITS - ADDRESS_UNIT_SHIFT <= LOW_BITS + KIND_LINK_BI
 static void link_dead(struct arn__header *header, const void *next)
 {
     uint64_t unit = (uintptr_t)next >> ADDRESS_UNIT_SHIFT;
-    header->count = (int32_t)(0x80000000u | (unit & 0x7fffffffu));
-    header->kind =
-        (header->kind & ~(uint32_t)(TYPES_MOST - 1)) | OBJECT_DEAD | (uint32_t)(unit >> LOW_BITS);
+    uint32_t kind = (arn__kind_of(header) & ~(uint32_t)(TYPES_MOST - 1)) | OBJECT_DEAD |
+                    (uint32_t)(unit >> LOW_BITS);
+    __atomic_store_n(&header->kind, kind, __ATOMIC_RELAXED);
+    /* release: pairs with the acquire in arn_try_incref; who sees a link knows that it is dead. */
+    __atomic_store_n(&header->count, (int32_t)(0x80000000u | (unit & 0x7fffffffu)),
+                     __ATOMIC_RELEASE);
 }
 
 static void *dead_link(const struct arn__header *header)
 {
-    uint64_t unit = ((uint32_t)header->count & 0x7fffffffu) |
-                    (uint64_t)arn__type_number(header->kind) << LOW_BITS;
+    uint64_t unit = ((uint32_t)arn__count_of(header) & 0x7fffffffu) |
+                    (uint64_t)arn__type_number(arn__kind_of(header)) << LOW_BITS;
     return (void *)(uintptr_t)(unit << ADDRESS_UNIT_SHIFT);
 }
 
@@ -78,20 +81,26 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
                                                    char *object)
 {
     struct arn__header *header = arn__header(object);
-    header->kind = (header->kind & ~(OBJECT_DEAD | (TYPES_MOST - 1))) | type->number;
-    /* What is called may take references, and give them back. */
-    header->count = header->kind & OBJECT_SHARED ? -1 : 1;
+    uint32_t kind = (arn__kind_of(header) & ~(OBJECT_DEAD | (TYPES_MOST - 1))) | type->number;
+    /* In this order for arn_try_incref: what is not dead has a count that is no link. Releases: pair with
+     * the acquires there. */
+    __atomic_store_n(&header->count, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&header->kind, kind, __ATOMIC_RELEASE);
+    /* What is called from here on may take references, and give them back. */
+    __atomic_store_n(&header->count, kind & OBJECT_SHARED ? -1 : 1, __ATOMIC_RELEASE);
     if (header->kind & OBJECT_WEAK)
         arn__weak_clear(domain, object);
     arn__rc_finalize(type, object);
-    if (header->kind & OBJECT_WEAK)
-        arn__weak_clear(domain, object);
-    if (arn_refcount(object) != 1) {
+    /* acquire: what others did with it before they gave it up. */
+    int32_t count = __atomic_load_n(&header->count, __ATOMIC_ACQUIRE);
+    if (count != 1 && count != -1) { /* it lives again */
         arn_decref(object);
         return false;
     }
-    header->count = 0;
-    header->kind |= OBJECT_DEAD;
+    if (header->kind & OBJECT_WEAK) /* the finalizer made some */
+        arn__weak_clear(domain, object);
+    __atomic_store_n(&header->kind, arn__kind_of(header) | OBJECT_DEAD, __ATOMIC_RELAXED);
+    __atomic_store_n(&header->count, 0, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -112,7 +121,7 @@ static void release_one(struct arn_domain *domain, struct descriptor *pool, char
 
 static void release_dead(struct arn_domain *domain)
 {
-    if (domain->releasing || domain->ending)
+    if (domain->releasing)
         return;
     domain->releasing = true;
     while (domain->dead != NULL) {
@@ -121,6 +130,19 @@ static void release_dead(struct arn_domain *domain)
         release_one(domain, arn__typed_pool(object), object);
     }
     domain->releasing = false;
+}
+
+bool arn__rc_hold_back(struct arn_domain *domain)
+{
+    bool before = domain->releasing;
+    domain->releasing = true;
+    return before;
+}
+
+void arn__rc_go_on(struct arn_domain *domain, bool before)
+{
+    domain->releasing = before;
+    release_dead(domain);
 }
 
 /* Nobody refers to it any more: now, or by whoever is releasing in this domain already. */
@@ -133,8 +155,7 @@ static void release(struct arn_domain *domain, struct descriptor *pool, char *ob
         domain->dead = object;
         return;
     }
-    arn__header(object)->count = 0;
-    arn__header(object)->kind |= OBJECT_DEAD;
+    link_dead(arn__header(object), NULL);
     domain->releasing = true;
     release_one(domain, pool, object);
     domain->releasing = false;
@@ -215,11 +236,13 @@ static bool decref_shared(void *object)
 }
 
 /* The collector is to look at it: it may be all that is left of a cycle's outside references. */
-static void suspect(void *object)
+static bool suspect(struct descriptor *pool, void *object, const char *function)
 {
-    struct descriptor *pool = arn__typed_pool(object);
+    if (!arn__rc_is_object(pool, object, function))
+        return false;
     arn__uncalm(arn__header(object));
     arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
+    return true;
 }
 
 static bool is_calm(const struct arn__header *header)
@@ -232,8 +255,8 @@ void arn_incref_slow(void *object)
     struct arn__header *header = arn__header(object);
     int32_t count = arn__count_of(header);
     if (is_calm(header)) {
-        suspect(object);
-        header->count++;
+        if (suspect(arn__typed_pool(object), object, "arn_incref"))
+            header->count++;
     } else if ((arn__kind_of(header) & OBJECT_DEAD) || count == 0) {
         arn__rc_is_object(arn__typed_pool(object), object, "arn_incref");
     } else if (!arn__is_immortal(count)) {
@@ -241,24 +264,24 @@ void arn_incref_slow(void *object)
     }
 }
 
-/* Dead, calm, immortal, or shared. */
+/* Calm, immortal, shared, or no object at all. */
 static void decref_rare(struct descriptor *pool, void *object)
 {
     struct arn__header *header = arn__header(object);
-    if (arn__kind_of(header) & OBJECT_DEAD) {
-        if (!arn__holds_objects(pool) || !pool->bin->domain->ending)
-            arn__rc_is_object(pool, object, "arn_decref");
-    } else if (is_calm(header)) {
-        suspect(object);
-        arn_decref(object);
-    } else if (!arn__is_immortal(arn__count_of(header)) &&
-               arn__rc_is_object(pool, object, "arn_decref") && decref_shared(object)) {
-        struct arn_domain *domain = pool->bin->domain;
-        if (domain == arn__domain)
-            release(domain, pool, object);
-        else
-            release_remote(domain, object);
+    if (is_calm(header)) {
+        if (suspect(pool, object, "arn_decref"))
+            arn_decref(object);
+        return;
     }
+    if (!arn__rc_is_object(pool, object, "arn_decref") || arn__is_immortal(arn__count_of(header)))
+        return;
+    struct arn_domain *domain = pool->bin->domain;
+    if (domain->ending || !decref_shared(object))
+        return;
+    if (domain == arn__domain)
+        release(domain, pool, object);
+    else
+        release_remote(domain, object);
 }
 
 void arn_decref_slow(void *object)
@@ -278,23 +301,40 @@ size_t arn_refcount(const void *object)
     return count < 0 ? (size_t) - (int64_t)count : (size_t)count;
 }
 
+static bool is_dead(const struct arn__header *header)
+{
+    /* acquire: see link_dead and say_farewell. */
+    return __atomic_load_n(&header->kind, __ATOMIC_ACQUIRE) & OBJECT_DEAD;
+}
+
+/* Between its death and its end a header holds a link where the count was, and OBJECT_DEAD is set before
+ * that and taken away after. A count that is none is seen by its having changed, or as dead. */
+static bool try_incref_shared(struct arn__header *header)
+{
+    for (;;) {
+        int32_t count = __atomic_load_n(&header->count, __ATOMIC_ACQUIRE);
+        if (count >= 0 || is_dead(header))
+            return false;
+        if (!arn__is_immortal(count)) {
+            if (__atomic_compare_exchange_n(&header->count, &count, count - 1, true,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+                return true;
+        } else if (__atomic_load_n(&header->count, __ATOMIC_ACQUIRE) == count && !is_dead(header)) {
+            return true;
+        }
+    }
+}
+
 bool arn_try_incref(void *object)
 {
     struct arn__header *header = arn__header(object);
-    int32_t count = arn__count_of(header);
-    if (!(arn__kind_of(header) & OBJECT_SHARED)) {
-        if (count == 0 || (header->kind & OBJECT_DEAD))
-            return false;
-        arn_incref(object);
-        return true;
-    }
-    while (count < 0 && !(arn__kind_of(header) & OBJECT_DEAD)) {
-        if (arn__is_immortal(count) ||
-            atomic_compare_exchange_weak_explicit(shared_count(object), &count, count - 1,
-                                                  memory_order_relaxed, memory_order_relaxed))
-            return true;
-    }
-    return false;
+    uint32_t kind = arn__kind_of(header);
+    if (kind & OBJECT_SHARED)
+        return try_incref_shared(header);
+    if ((kind & OBJECT_DEAD) || arn__count_of(header) == 0)
+        return false;
+    arn_incref(object);
+    return true;
 }
 
 void arn_immortalize(void *object)
@@ -323,9 +363,7 @@ void arn_move(void *reference, void *object)
     void *before;
     memcpy(&before, reference, sizeof before);
     memcpy(reference, &object, sizeof object);
-    if (object != NULL && (arn__header(object)->kind & OBJECT_CALM))
-        suspect(object);
+    if (object != NULL && is_calm(arn__header(object)))
+        suspect(arn__typed_pool(object), object, "arn_move");
     arn_xdecref(before);
 }
-
-/* The same as functions, for languages that cannot inline C. */

@@ -16,6 +16,10 @@
 
 #include "domain.h"
 
+/* From here on what dies waits, until the second, which is given what the first said. */
+bool arn__rc_hold_back(struct arn_domain *domain);
+void arn__rc_go_on(struct arn_domain *domain, bool before);
+
 /* Takes its memory back, whatever refers to it; what it refers to is not its any more. */
 void arn__rc_free(struct descriptor *pool, char *object);
 

@@ -87,6 +87,11 @@ static struct arn_type *copy_of(const struct arn_type_info *info)
     return type;
 }
 
+void arn__types_after_fork(void)
+{
+    arn__lock_reset(&types_lock);
+}
+
 /* Gives the type a number; 0: no memory. */
 static uint32_t add(struct arn_type *type)
 {

@@ -44,6 +44,9 @@ struct arn_type *arn__type(uint32_t number);
 /* Numbers in use: 1 to this. */
 uint32_t arn__types(void);
 
+/* In a forked child: nobody registers one any more. */
+void arn__types_after_fork(void);
+
 static inline struct arn__header *arn__header(const void *object)
 {
     return ARN__HEADER(object);

@@ -46,6 +46,8 @@ void arn__bin_shape(struct bin *bin, struct arn_type *type, size_t bytes)
 bool arn__slot_starts(const struct descriptor *pool, const void *object)
 {
     const struct bin *bin = pool->bin;
+    if (bin->is_large && arn__descriptor(object) != pool)
+        return false;
     char *base = arn__typed_pool_base(bin, object);
     if ((uintptr_t)object < (uintptr_t)base + bin->first_bytes)
         return false;
@@ -100,6 +102,7 @@ static struct descriptor *create(struct bin *bin)
         pool->local.first = NULL;
         pool->local.needed = NEEDED_CURRENT_POOL;
         pool->carved = pool->live = pool->events = 0;
+        pool->pass_idx = 0; /* a pool of blocks has left its frees_to there */
         pool->next = pool->prev = NULL;
         for (unsigned i = 0; i < slices; i++) {
             struct descriptor *d = &pool[i];
@@ -170,12 +173,15 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
     if (base == NULL && arn__purge_to(0))
         base = arn__large_alloc(block_bytes, 1, true);
     char *slot = NULL;
-    if (base != NULL) {
+    if (base != NULL && !arn__domain_admit(bin->domain, arn__descriptor(base)->block_bytes)) {
+        arn__large_free(base); /* what it was rounded up to is too much */
+    } else if (base != NULL) {
         struct descriptor *pool = arn__descriptor(base);
         pool->bin = bin;
         pool->class_idx = bin->class_idx;
         pool->carved = pool->live = 1;
         pool->events = 0;
+        pool->pass_idx = 0;
         slot = arn__slot(bin, base, 0);
         atomic_fetch_or_explicit(&pool->kind_flags, LARGE_OBJECT, memory_order_release);
         arn__domain_join(bin->domain, pool, base, pool->block_bytes);
@@ -254,7 +260,9 @@ void arn__typed_pool_drop_empty(struct descriptor *pool)
 void arn__typed_pool_settle(struct descriptor *pool)
 {
     struct bin *bin = pool->bin;
-    if (pool->live == 0 && !bin->domain->collector.running) {
+    bool running = bin->domain->collector.running;
+    bin->domain->collector.emptied |= running && pool->live == 0;
+    if (pool->live == 0 && !running) {
         arn__typed_pool_drop_empty(pool);
     } else if (!bin->is_large && !(pool->events & POOL_PARTIAL)) {
         list_partial(bin, pool);

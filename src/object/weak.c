@@ -26,6 +26,11 @@ struct arn_weak {
 
 static struct lock weak_lock;
 
+void arn__weak_after_fork(void)
+{
+    arn__lock_reset(&weak_lock);
+}
+
 /* ---- the table: the first weak reference of each object ---- */
 
 /* After Knuth's multiplicative hashing (The Art of Computer Programming 3, 6.4). */

@@ -14,4 +14,7 @@ void arn__weak_call_back(struct arn_weak *detached);
 /* The domain ends: clears all there are; no callback. */
 void arn__weak_forget_all(struct arn_domain *domain);
 
+/* In a forked child: nobody looks at them any more. */
+void arn__weak_after_fork(void);
+
 #endif

@@ -1,0 +1,520 @@
+/* objects_corners.c - what programs' functions do in the middle of things, and memory with a past. */
+#include <arenite/object.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nodes.h"
+#include "object/cycle.h"
+#include "object/domain.h"
+#include "sanitized.h"
+#include "shim.h"
+
+/* ---- memory with a past ---- */
+
+static void slices_of_blocks(void)
+{
+    enum { BLOCKS = 20000, NODES = 1000 };
+    static void *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = arn_malloc(48);
+    for (int i = 0; i < BLOCKS; i++)
+        arn_free(blocks[i]);
+    arn_malloc_trim(0);
+    arn_type *type = nodes_begin(NULL);
+    arn_type *leaf =
+        arn_type_register(&(struct arn_type_info){.name = "leaf", .bytes = 40, .shape = ARN_LEAF});
+    struct node *list = NULL;
+    for (int i = 0; i < NODES; i++) {
+        struct node *next = arn_new(type);
+        arn_move(&next->left, list);
+        arn_move(&next->right, arn_new(leaf));
+        list = next;
+    }
+    EXPECT_EQ(arn_gc_collect(0), 0);
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    arn_decref(list);
+    EXPECT_EQ(objects_alive(), 0);
+}
+
+TEST(objects_corners, pools_where_blocks_have_been_are_like_new)
+{
+    IN_OWN_PROCESS(slices_of_blocks());
+}
+
+/* ---- the end of a domain ---- */
+
+static int cleared;
+
+static void traverse_present(void *object, arn_visit *visit, void *context)
+{
+    struct node *node = object;
+    if (node->left != NULL)
+        visit(node->left, context);
+    if (node->right != NULL)
+        visit(node->right, context);
+}
+
+static void link_clear(void *object)
+{
+    struct node *node = object;
+    cleared++;
+    arn_clear(&node->left);
+    arn_clear(&node->right);
+}
+
+static arn_type *custom_type(void (*finalize)(void *))
+{
+    return arn_type_register(&(struct arn_type_info){.name = "custom",
+                                                     .bytes = sizeof(struct node),
+                                                     .shape = ARN_CUSTOM,
+                                                     .traverse = traverse_present,
+                                                     .clear = link_clear,
+                                                     .finalize = finalize});
+}
+
+static void destroyed_chain(void)
+{
+    arn_type *type = nodes_begin(NULL), *custom = custom_type(NULL);
+    struct node *outside = arn_new(type);
+    arn_domain *domain = arn_domain_create();
+    arn_domain_bind(domain);
+    struct node *first = NULL, *second = NULL;
+    for (int i = 0; i < 10; i++) { /* one chain from low addresses to high ones, one back */
+        struct node *next = arn_new(custom), *other = arn_new(custom);
+        arn_set(&next->right, outside);
+        arn_set(&other->right, outside);
+        arn_move(&next->left, first);
+        first = next;
+        if (second == NULL)
+            arn_incref(other);
+        else
+            arn_move(&second->left, other);
+        second = other;
+    }
+    EXPECT_EQ(arn_refcount(outside), 21);
+    arn_domain_destroy(domain);
+    EXPECT_EQ(cleared, 20);
+    EXPECT_EQ(arn_refcount(outside), 1);
+    arn_decref(outside);
+}
+
+TEST(objects_corners, all_clear_functions_are_called_once_when_a_domain_ends)
+{
+    IN_OWN_PROCESS(destroyed_chain());
+}
+
+/* ---- finalizers that do more than look ---- */
+
+static struct node *kept;
+
+static void make_immortal(void *object)
+{
+    struct node *node = object;
+    if (node->number == 1) {
+        arn_immortalize(node);
+        kept = node;
+    }
+}
+
+static void immortal_from_finalizer(void)
+{
+    arn_type *type = nodes_begin(make_immortal);
+    arn_decref(node_ring(type, 4));
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    EXPECT_EQ(objects_alive(), 4);
+    EXPECT_EQ(kept->left->number, 2);
+    EXPECT_EQ(arn_refcount(kept->left), 1);
+    struct node *next = kept->left;
+    arn_clear(&next->left);
+    EXPECT_EQ(objects_alive(), 2);
+}
+
+TEST(objects_corners, a_finalizer_that_makes_its_object_immortal_saves_what_that_leads_to)
+{
+    IN_OWN_PROCESS(immortal_from_finalizer());
+}
+
+static void share(void *object)
+{
+    struct node *node = object;
+    if (node->number == 1) {
+        arn_share(node);
+        arn_incref(node);
+        kept = node;
+    }
+}
+
+static void shared_from_finalizer(void)
+{
+    arn_type *type = nodes_begin(share);
+    arn_decref(node_ring(type, 4));
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    EXPECT_EQ(objects_alive(), 4);
+    EXPECT_EQ(arn_refcount(kept), 2);
+    EXPECT_EQ(arn_refcount(kept->left), 1);
+    arn_clear(&kept->left->left->left->left);
+    EXPECT_EQ(arn_refcount(kept), 1);
+    arn_decref(kept);
+    EXPECT_EQ(objects_alive(), 0);
+}
+
+TEST(objects_corners, a_finalizer_that_shares_its_object_saves_what_that_leads_to)
+{
+    IN_OWN_PROCESS(shared_from_finalizer());
+}
+
+static void share_and_let_go(void *object)
+{
+    struct node *node = object;
+    if (node->number == 1)
+        arn_share(node);
+    else
+        arn_clear(&node->left);
+}
+
+static void shared_and_let_go(void)
+{
+    arn_type *type = nodes_begin(share_and_let_go);
+    arn_decref(node_ring(type, 2));
+    arn_gc_collect(2);
+    EXPECT_EQ(objects_alive(), 0);
+}
+
+TEST(objects_corners, an_object_that_is_shared_as_its_cycle_is_broken_is_released)
+{
+    IN_OWN_PROCESS(shared_and_let_go());
+}
+
+static arn_weak *made;
+
+static void weak_to_itself(void *object)
+{
+    made = arn_weak_new(object, NULL, NULL);
+    arn_incref(object);
+    kept = object;
+}
+
+static void weak_to_the_living(void)
+{
+    arn_type *type = nodes_begin(weak_to_itself);
+    arn_decref(arn_new(type));
+    EXPECT_EQ(objects_alive(), 1);
+    void *again = arn_weak_get(made);
+    EXPECT_EQ(again, kept);
+    arn_xdecref(again);
+    arn_decref(kept);
+    EXPECT_EQ(objects_alive(), 0);
+    EXPECT_EQ(arn_weak_get(made), NULL);
+    arn_weak_release(made);
+}
+
+TEST(objects_corners, a_weak_reference_that_a_finalizer_made_lives_if_its_object_does)
+{
+    IN_OWN_PROCESS(weak_to_the_living());
+}
+
+static void empty_the_list(void *object)
+{
+    (void)object;
+    arn_garbage_clear();
+}
+
+static void emptied_meanwhile(void)
+{
+    arn_type *type = nodes_begin(empty_the_list);
+    arn_gc_set_debug(ARN_GC_SAVE_ALL);
+    arn_decref(node_ring(type, 100));
+    EXPECT_EQ(arn_gc_collect(2), 100);
+    size_t count;
+    arn_garbage(&count);
+    EXPECT_EQ(count, 100);
+    arn_gc_set_debug(0);
+    arn_garbage_clear();
+    EXPECT_EQ(arn_gc_collect(2), 100);
+    EXPECT_EQ(objects_alive(), 0);
+}
+
+TEST(objects_corners, the_list_of_the_saved_may_be_emptied_by_finalizers)
+{
+    IN_OWN_PROCESS(emptied_meanwhile());
+}
+
+static void save_from_now(void *object)
+{
+    (void)object;
+    arn_gc_set_debug(ARN_GC_SAVE_ALL);
+}
+
+static void saving_from_now(void)
+{
+    arn_type *type = nodes_begin(save_from_now);
+    arn_decref(node_ring(type, 100));
+    EXPECT_EQ(arn_gc_collect(2), 100);
+    size_t count;
+    arn_garbage(&count);
+    EXPECT_EQ(count + (100 - objects_alive()), 100); /* all the one or all the other */
+    arn_gc_set_debug(0);
+    arn_garbage_clear();
+    arn_gc_collect(2);
+    EXPECT_EQ(objects_alive(), 0);
+}
+
+TEST(objects_corners, saving_may_begin_in_a_finalizer)
+{
+    IN_OWN_PROCESS(saving_from_now());
+}
+
+/* ---- what a collection leaves to the next ---- */
+
+static struct node *outside_reference;
+
+static void drop_outside_reference(void *object)
+{
+    (void)object;
+    arn_clear(&outside_reference);
+}
+
+/* As automatic full passes do: from suspects. */
+static long collect_suspects(void)
+{
+    return arn__cycle_collect(arn__domain, ARN_GENERATIONS - 1, true);
+}
+
+static void dropped_meanwhile(int generation)
+{
+    arn_type *type = nodes_begin(NULL), *dropper = node_type("dropper", drop_outside_reference);
+    outside_reference = node_ring(type, 3);
+    if (generation == 2)
+        arn_gc_collect(2); /* calm from here on */
+    arn_decref(node_ring(dropper, 1));
+    EXPECT_EQ(arn_gc_collect(generation), 1);
+    EXPECT_EQ(outside_reference, NULL);
+    EXPECT_EQ(objects_alive(), 3);
+    EXPECT_EQ(collect_suspects(), 3);
+    EXPECT_EQ(objects_alive(), 0);
+}
+
+static const int generations[] = {0, 1, 2};
+
+TEST_EACH(objects_corners, a_cycle_that_loses_its_holder_in_a_collection_is_a_suspect, int,
+          generation, generations)
+{
+    IN_OWN_PROCESS(dropped_meanwhile(generation));
+}
+
+static int calls;
+
+static void collect_again(const struct arn_gc_info *info, void *context)
+{
+    (void)info, (void)context;
+    if (calls++ < 100)
+        EXPECT_EQ(arn_gc_collect(2), 0);
+}
+
+static void collect_in_watcher(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    arn_gc_callback(collect_again, NULL);
+    arn_decref(node_ring(type, 3));
+    EXPECT_EQ(arn_gc_collect(2), 3);
+    EXPECT_EQ(calls, 2);
+}
+
+TEST(objects_corners, watchers_begin_no_collections)
+{
+    IN_OWN_PROCESS(collect_in_watcher());
+}
+
+static void *large;
+
+static void drop_large(const struct arn_gc_info *info, void *context)
+{
+    (void)info, (void)context;
+    arn_clear(&large);
+}
+
+static void large_in_watcher(void)
+{
+    nodes_begin(NULL);
+    arn_type *text = arn_type_register(
+        &(struct arn_type_info){.name = "text", .shape = ARN_LEAF, .item_bytes = 1});
+    large = arn_new_array(text, 1 << 20);
+    struct arn_domain_stats stats;
+    arn_gc_callback(drop_large, NULL);
+    arn_gc_collect(0);
+    arn_domain_stats(NULL, &stats);
+    EXPECT_EQ(stats.objects, 0);
+    EXPECT_EQ(stats.object_bytes, 0);
+    EXPECT_EQ(stats.held_bytes, 0);
+}
+
+TEST(objects_corners, a_large_object_that_goes_in_a_collection_goes_back)
+{
+    IN_OWN_PROCESS(large_in_watcher());
+}
+
+/* ---- counts at their ends ---- */
+
+static void almost_immortal(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    struct node *a = arn_new(type);
+    arn_move(&a->left, node_ring(type, 2));
+    ARN__HEADER(a)->count = INT32_MAX;
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    EXPECT_EQ(objects_alive(), 3);
+}
+
+TEST(objects_corners, the_highest_count_is_a_count)
+{
+    IN_OWN_PROCESS(almost_immortal());
+}
+
+/* ---- limits ---- */
+
+static const size_t lengths[] = {33000, 99000, 300000, 1000000, 20000000};
+
+static void limited(size_t bytes)
+{
+    nodes_begin(NULL);
+    arn_type *text = arn_type_register(
+        &(struct arn_type_info){.name = "text", .shape = ARN_LEAF, .item_bytes = 1});
+    arn_domain *domain = arn_domain_create();
+    arn_domain_bind(domain);
+    arn_domain_limit(domain, bytes + 100);
+    void *made_one = arn_new_array(text, bytes);
+    struct arn_domain_stats stats;
+    arn_domain_stats(NULL, &stats);
+    EXPECT_LE(stats.held_bytes, bytes + 100);
+    EXPECT_EQ(stats.held_bytes > 0, made_one != NULL);
+    if (made_one == NULL)
+        EXPECT_EQ(errno, ENOMEM);
+    arn_domain_limit(domain, bytes * 2 + 100);
+    made_one = arn_new_array(text, bytes);
+    EXPECT_NE(made_one, NULL);
+    arn_domain_destroy(domain);
+}
+
+TEST_EACH(objects_corners, a_limit_is_kept_by_large_objects, size_t, bytes, lengths)
+{
+    IN_OWN_PROCESS(limited(bytes));
+}
+
+/* ---- threads that come and go ---- */
+
+static void *make_and_release(void *type)
+{
+    arn_decref(arn_new(type));
+    return NULL;
+}
+
+static void many_threads(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    struct arn_stats before, after;
+    for (int i = 0; i < 300; i++) {
+        pthread_t thread;
+        ASSERT_EQ(pthread_create(&thread, NULL, make_and_release, type), 0);
+        pthread_join(thread, NULL);
+        arn_stats(i == 20 ? &before : &after);
+    }
+    EXPECT_LE(after.used_bytes, before.used_bytes + 4096);
+}
+
+TEST(objects_corners, threads_that_end_leave_nothing)
+{
+    IN_OWN_PROCESS(many_threads());
+}
+
+static atomic_bool over;
+
+static void *take_weakly(void *weak)
+{
+    while (!atomic_load(&over)) {
+        struct node *node = arn_weak_get(weak);
+        if (node == NULL)
+            continue;
+        EXPECT_EQ(node->number, 4711);
+        arn_decref(node);
+    }
+    return NULL;
+}
+
+static void *drop_it(void *node)
+{
+    arn_decref(node);
+    return NULL;
+}
+
+/* The last reference goes in one thread while others ask for one more. */
+static void weak_and_last(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    for (int i = 0; i < 300; i++) {
+        struct node *node = arn_new(type);
+        node->number = 4711;
+        arn_share(node);
+        arn_weak *weak = arn_weak_new(node, NULL, NULL);
+        pthread_t askers[2], dropper;
+        atomic_store(&over, false);
+        for (int j = 0; j < 2; j++)
+            pthread_create(&askers[j], NULL, take_weakly, weak);
+        pthread_create(&dropper, NULL, drop_it, node);
+        pthread_join(dropper, NULL);
+        for (int j = 0; j < 1000 && objects_alive() > 0; j++)
+            arn_gc_collect(0);
+        atomic_store(&over, true);
+        for (int j = 0; j < 2; j++)
+            pthread_join(askers[j], NULL);
+        arn_gc_collect(0);
+        ASSERT_EQ(objects_alive(), 0);
+        ASSERT_EQ(arn_weak_get(weak), NULL);
+        arn_weak_release(weak);
+    }
+}
+
+TEST(objects_corners, the_last_reference_may_go_as_others_ask_for_one)
+{
+    IN_OWN_PROCESS(weak_and_last());
+}
+
+static void *make_weak(void *type)
+{
+    struct node *node = arn_new(type);
+    while (!atomic_load(&over))
+        arn_weak_release(arn_weak_new(node, NULL, NULL));
+    return NULL;
+}
+
+static void fork_meanwhile(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    struct node *node = arn_new(type);
+    pthread_t thread;
+    pthread_create(&thread, NULL, make_weak, type);
+    for (int i = 0; i < (SANITIZED ? 20 : 200); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            arn_weak_release(arn_weak_new(node, NULL, NULL));
+            _exit(0);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        EXPECT_EQ(status, 0);
+        if (status != 0)
+            break;
+    }
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+}
+
+TEST(objects_corners, weak_references_are_made_in_a_child_of_threads_that_make_them)
+{
+    IN_OWN_PROCESS(fork_meanwhile());
+}
