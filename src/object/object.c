@@ -5,11 +5,24 @@
 #include "collector.h"
 #include "rc.h"
 
+/* A call costs more than what it does for so few bytes. */
+enum { FEW_BYTES = 64 };
+
+static inline void zero(char *object, size_t bytes)
+{
+    if (bytes > FEW_BYTES) {
+        memset(object, 0, bytes);
+        return;
+    }
+    for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) /* slots are multiples of 8 bytes */
+        *(uint64_t *)(object + i) = 0;
+}
+
 /* A new object in this slot. */
-static void *begin(struct bin *bin, char *object, size_t bytes)
+static inline void *begin(struct bin *bin, char *object, size_t bytes)
 {
     struct arn_type *type = bin->type;
-    memset(object, 0, bytes);
+    zero(object, bytes);
     *arn__header(object) = type->birth;
     if (type->info.shape != ARN_LEAF) {
         bin->domain->objects++;
@@ -40,20 +53,42 @@ static __attribute__((noinline)) void *new_slow(struct arn_type *type, size_t by
     return NULL;
 }
 
-void *arn_new(arn_type *type)
+/* The short way; NULL: there is more to do. */
+static inline void *new_in_bin(struct bin *bin, size_t bytes)
 {
-    struct arn_domain *domain = arn__domain;
-    if (__builtin_expect(arn__type_is_array(type), 0))
-        return arn_new_array(type, 0);
-    struct bin *bin;
     char *slot;
-    if (__builtin_expect(type->number < domain->shelf_count &&
-                             (bin = domain->shelves[type->number].bin) != NULL &&
-                             domain->collector.counts[0] < domain->collector.due &&
+    if (__builtin_expect(bin != NULL &&
+                             bin->domain->collector.counts[0] < bin->domain->collector.due &&
                              (slot = arn__slot_take(bin)) != NULL,
                          1))
-        return begin(bin, slot, type->info.bytes);
-    return new_slow(type, type->info.bytes);
+        return begin(bin, slot, bytes);
+    return NULL;
+}
+
+/* Of this thread's domain; NULL: none yet. */
+static inline union shelf *shelf_of(const struct arn_type *type)
+{
+    struct arn_domain *domain = arn__domain;
+    return type->number < domain->shelf_count ? &domain->shelves[type->number] : NULL;
+}
+
+void *arn_new(arn_type *type)
+{
+    if (__builtin_expect(arn__type_is_array(type), 0))
+        return arn_new_array(type, 0);
+    union shelf *shelf = shelf_of(type);
+    void *object = new_in_bin(shelf == NULL ? NULL : shelf->bin, type->info.bytes);
+    return object != NULL ? object : new_slow(type, type->info.bytes);
+}
+
+/* As arn__bin_shape has it for the commonest alignment. */
+static inline struct bin *small_array_bin(const struct arn_type *type, size_t bytes)
+{
+    union shelf *shelf = shelf_of(type);
+    if (shelf == NULL || shelf->by_class == NULL || type->info.alignment > HEADER_BYTES)
+        return NULL;
+    unsigned class_idx = arn__class_of(arn__slot_bytes_for(bytes));
+    return class_idx == NO_CLASS ? NULL : shelf->by_class[class_idx];
 }
 
 void *arn_new_array(arn_type *type, size_t count)
@@ -68,7 +103,9 @@ void *arn_new_array(arn_type *type, size_t count)
         errno = ENOMEM;
         return NULL;
     }
-    char *object = new_slow(type, bytes);
+    char *object = new_in_bin(small_array_bin(type, bytes), bytes);
+    if (object == NULL)
+        object = new_slow(type, bytes);
     if (object != NULL && type->info.shape == ARN_REFARRAY)
         memcpy(object + type->info.count_offset, &count, sizeof count);
     return object;

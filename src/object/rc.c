@@ -12,17 +12,12 @@
 static const char no_object[] = "not an object";
 static const char gone[] = "released already";
 
-bool arn__rc_is_object(const struct descriptor *pool, const void *object, const char *function)
+void arn__rc_tell_misuse(const struct descriptor *pool, const void *object, const char *function)
 {
-    if (!arn__holds_objects(pool) || !arn__slot_starts(pool, object)) {
+    if (!arn__holds_objects(pool) || !arn__slot_starts(pool, object))
         arn__misuse(function, object, no_object);
-        return false;
-    }
-    if (arn__kind_of(arn__header(object)) & OBJECT_DEAD) {
+    else
         arn__misuse_of(function, object, gone, pool->bin->type_name);
-        return false;
-    }
-    return true;
 }
 
 /* ---- the list of the dead ---- */
@@ -50,16 +45,6 @@ static void *dead_link(const struct arn__header *header)
 
 /* ---- releasing ---- */
 
-void arn__rc_free(struct descriptor *pool, char *object)
-{
-    struct collector *collector = &pool->bin->domain->collector;
-    if (!(arn__header(object)->kind & OBJECT_UNTRACKED) && collector->counts[0] > 0)
-        collector->counts[0]--;
-    if (pool->bin->type->info.shape != ARN_LEAF)
-        pool->bin->domain->objects--;
-    arn__slot_put(pool, object);
-}
-
 void arn__rc_finalize(struct arn_type *type, void *object)
 {
     struct arn__header *header = arn__header(object);
@@ -69,7 +54,7 @@ void arn__rc_finalize(struct arn_type *type, void *object)
     type->info.finalize(object);
 }
 
-static void drop(void *referent, void *context)
+static inline void drop(void *referent, void *context)
 {
     (void)context;
     arn_decref(referent);
@@ -105,7 +90,7 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
 }
 
 /* A dead object: what it refers to loses a reference, its memory is taken back. */
-static void release_one(struct arn_domain *domain, struct descriptor *pool, char *object)
+static inline void release_one(struct arn_domain *domain, struct descriptor *pool, char *object)
 {
     struct arn_type *type = pool->bin->type;
     if (__builtin_expect((arn__header(object)->kind & OBJECT_WEAK) || type->info.finalize != NULL,
@@ -146,7 +131,7 @@ void arn__rc_go_on(struct arn_domain *domain, bool before)
 }
 
 /* Nobody refers to it any more: now, or by whoever is releasing in this domain already. */
-static void release(struct arn_domain *domain, struct descriptor *pool, char *object)
+static inline void release(struct arn_domain *domain, struct descriptor *pool, char *object)
 {
     if (domain->ending)
         return; /* its turn comes, or has come */
@@ -265,7 +250,7 @@ void arn_incref_slow(void *object)
 }
 
 /* Calm, immortal, shared, or no object at all. */
-static void decref_rare(struct descriptor *pool, void *object)
+static __attribute__((noinline)) void decref_rare(struct descriptor *pool, void *object)
 {
     struct arn__header *header = arn__header(object);
     if (is_calm(header)) {

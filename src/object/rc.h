@@ -21,7 +21,14 @@ bool arn__rc_hold_back(struct arn_domain *domain);
 void arn__rc_go_on(struct arn_domain *domain, bool before);
 
 /* Takes its memory back, whatever refers to it; what it refers to is not its any more. */
-void arn__rc_free(struct descriptor *pool, char *object);
+static inline void arn__rc_free(struct descriptor *pool, char *object)
+{
+    struct arn_domain *domain = pool->bin->domain;
+    if (!(arn__header(object)->kind & OBJECT_UNTRACKED) && domain->collector.counts[0] > 0)
+        domain->collector.counts[0]--;
+    domain->objects -= pool->bin->type->info.shape != ARN_LEAF;
+    arn__slot_put(pool, object);
+}
 
 /* Calls the finalizer if there is one and it has not been called. The caller holds a reference. */
 void arn__rc_finalize(struct arn_type *type, void *object);
@@ -32,8 +39,20 @@ void arn__rc_drain_remote(struct arn_domain *domain);
 /* The calling thread has the domain no more; what others gave up meanwhile is released. */
 void arn__rc_leave(struct arn_domain *domain);
 
-/* An object, or misuse: says so, of this function. `pool` is its typed pool. */
-bool arn__rc_is_object(const struct descriptor *pool, const void *object, const char *function);
+/* It is no object, or none any more: says so, of this function. `pool` is its typed pool. */
+void arn__rc_tell_misuse(const struct descriptor *pool, const void *object, const char *function);
+
+/* An object; if not, that is told. */
+static inline bool arn__rc_is_object(const struct descriptor *pool, const void *object,
+                                     const char *function)
+{
+    if (__builtin_expect(arn__holds_objects(pool) && arn__slot_starts(pool, object) &&
+                             !(arn__kind_of(arn__header(object)) & OBJECT_DEAD),
+                         1))
+        return true;
+    arn__rc_tell_misuse(pool, object, function);
+    return false;
+}
 
 static inline bool arn__is_local(int32_t count)
 {

@@ -24,8 +24,7 @@ void arn__bin_shape(struct bin *bin, struct arn_type *type, size_t bytes)
 {
     size_t alignment = type->info.alignment;
     /* A free slot has a link behind its header. */
-    size_t slot_bytes =
-        round_up(HEADER_BYTES + (bytes < sizeof(void *) ? sizeof(void *) : bytes), alignment);
+    size_t slot_bytes = round_up(arn__slot_bytes_for(bytes), alignment);
     unsigned class_idx = arn__class_of(slot_bytes);
     bin->type_name = type->name;
     bin->type = type;
@@ -41,18 +40,6 @@ void arn__bin_shape(struct bin *bin, struct arn_type *type, size_t bytes)
             ? 1
             : (uint16_t)((bin->pool_bytes - bin->first_bytes + HEADER_BYTES) / slot_bytes);
     bin->inverse = bin->is_large ? 0 : ((uint64_t)1 << INVERSE_SHIFT) / slot_bytes + 1;
-}
-
-bool arn__slot_starts(const struct descriptor *pool, const void *object)
-{
-    const struct bin *bin = pool->bin;
-    if (bin->is_large && arn__descriptor(object) != pool)
-        return false;
-    char *base = arn__typed_pool_base(bin, object);
-    if ((uintptr_t)object < (uintptr_t)base + bin->first_bytes)
-        return false;
-    uint32_t slot = arn__slot_of(bin, object);
-    return slot < pool->carved && arn__slot(bin, base, slot) == object;
 }
 
 /* ---- carving ---- */

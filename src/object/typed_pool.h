@@ -48,6 +48,12 @@ struct bin {
 /* A pool that has no slot, for bins without a current one. */
 extern struct descriptor arn__no_typed_pool;
 
+/* For an object of so many bytes, without regard to alignment: a free slot has a link behind its header. */
+static inline size_t arn__slot_bytes_for(size_t bytes)
+{
+    return HEADER_BYTES + (bytes < sizeof(void *) ? sizeof(void *) : bytes);
+}
+
 /* For objects of `bytes`, without the header. Fills in the shape; the rest is the domain's. */
 void arn__bin_shape(struct bin *bin, struct arn_type *type, size_t bytes);
 
@@ -78,7 +84,16 @@ static inline char *arn__slot(const struct bin *bin, char *base, uint32_t slot)
 }
 
 /* Is this the start of a slot that has ever been used? Of a pool of this bin. */
-bool arn__slot_starts(const struct descriptor *pool, const void *object);
+static inline bool arn__slot_starts(const struct descriptor *pool, const void *object)
+{
+    const struct bin *bin = pool->bin;
+    char *base = arn__typed_pool_base(bin, object);
+    if ((uintptr_t)object < (uintptr_t)base + bin->first_bytes ||
+        (bin->is_large && arn__descriptor(object) != pool))
+        return false;
+    uint32_t slot = arn__slot_of(bin, object);
+    return slot < pool->carved && arn__slot(bin, base, slot) == object;
+}
 
 /* ---- taking and putting ---- */
 
