@@ -176,7 +176,7 @@ static void *call_function(struct interpreter *in, struct function *function, vo
     if (scope != NULL && bind_parameters(in, scope, definition->left, arguments, count)) {
         enum flow flow = run(in, scope, definition->right);
         if (flow == RETURNED)
-            arn_move(&result, in->result), in->result = NULL;
+            result = in->result;
         else if (flow == WENT_ON)
             result = counted(in->none);
     }
@@ -185,7 +185,7 @@ static void *call_function(struct interpreter *in, struct function *function, vo
     return result;
 }
 
-/* How many; -1: one failed. What there is, is the caller's in either case. */
+/* False: one failed. What there is, is the caller's in either case. */
 static bool evaluate_arguments(struct interpreter *in, struct scope *scope, struct node *node,
                                void **arguments, size_t *count)
 {

@@ -13,6 +13,7 @@ struct failure {
 /* False, for the caller to return. */
 bool fail(struct failure *failure, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-bool vfail(struct failure *failure, int line, const char *format, va_list arguments);
+bool vfail(struct failure *failure, int line, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
 
 #endif

@@ -46,8 +46,14 @@ static void report(void *object, long extra, void *context)
 /* What the interpreter holds at the script's end, and what refers to what, is all that was counted. */
 static bool counts_are_true(const struct interpreter *in, struct node *tree)
 {
-    void *const held[] = {in->globals, in->none, tree};
-    return arn_verify(held, tree != NULL ? 3 : 2, report, NULL) == 0;
+    void *const all[] = {in->globals, in->none, tree};
+    void *held[3];
+    size_t count = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (all[i] != NULL)
+            held[count++] = all[i];
+    }
+    return arn_verify(held, count, report, NULL) == 0;
 }
 
 static bool nothing_remains(void)
@@ -67,11 +73,11 @@ static int interpret(const char *text, bool check)
     fflush(stdout);
     if (!good)
         fprintf(stderr, "line %d: %s\n", in.failure.line, in.failure.message);
-    bool counted = !check || counts_are_true(&in, tree);
+    bool is_counted = !check || counts_are_true(&in, tree);
     interpreter_end(&in);
     arn_clear(&tree);
     bool released = !check || nothing_remains();
-    return !counted || !released ? REMAINS : good ? GOOD : BAD;
+    return !is_counted || !released ? REMAINS : good ? GOOD : BAD;
 }
 
 int main(int count, char **arguments)
