@@ -112,7 +112,8 @@ ARN_PUBLIC void arn_decref_slow(void *object);
 
 /* ---- objects ---- */
 
-/* A new object with one reference, the caller's; zero. */
+/* A new object with one reference, the caller's; zero. May collect, before it is there; and does when memory
+ * has run out, if collections are enabled. */
 ARN_PUBLIC void *arn_new(arn_type *type);
 
 /* The same with `count` items behind its `bytes`. EINVAL: the type has no items. */
@@ -327,7 +328,8 @@ ARN_PUBLIC void arn_domain_destroy(arn_domain *domain);
  * before; NULL: the thread's own. */
 ARN_PUBLIC arn_domain *arn_domain_bind(arn_domain *domain);
 
-/* Its pools and large objects may take this much memory; beyond, new objects are ENOMEM. 0: no limit. */
+/* Its pools and large objects may take this much memory; beyond, new objects are ENOMEM, if a collection
+ * does not help. 0: no limit. NULL: the calling thread's domain. */
 ARN_PUBLIC void arn_domain_limit(arn_domain *domain, size_t bytes);
 
 struct arn_domain_stats {

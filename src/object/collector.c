@@ -89,6 +89,13 @@ void arn__collector_due(struct arn_domain *domain)
     errno = saved;
 }
 
+bool arn__collector_reclaim(struct arn_domain *domain)
+{
+    const struct collector *collector = &domain->collector;
+    return !collector->disabled && !collector->running &&
+           arn__cycle_collect(domain, GENERATION_OLD, false) > 0;
+}
+
 /* ---- settings ---- */
 
 long arn_gc_collect(int generation)

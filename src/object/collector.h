@@ -7,4 +7,7 @@
 /* A tracked object is about to be made: collects if that is due. */
 void arn__collector_due(struct arn_domain *domain);
 
+/* Memory has run out: a full collection, unless collections are disabled. True: it released something. */
+bool arn__collector_reclaim(struct arn_domain *domain);
+
 #endif

@@ -298,7 +298,10 @@ void arn__domain_forget(struct arn_domain *domain, struct descriptor *pool, unsi
 
 void arn_domain_limit(arn_domain *domain, size_t bytes)
 {
-    domain->limit_bytes = bytes;
+    if (domain == NULL)
+        domain = arn__domain_here();
+    if (domain != NULL)
+        domain->limit_bytes = bytes;
 }
 
 void arn_domain_stats(arn_domain *domain, struct arn_domain_stats *stats)

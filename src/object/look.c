@@ -170,8 +170,10 @@ long arn_verify(void *const *held, size_t count,
         arn__pass_join(&pass, arn__descriptor(domain->pools[i]), domain->pools[i]);
     arn__domain_each(domain, enter, &pass);
     arn__domain_each(domain, note_references, &pass);
-    for (size_t i = 0; i < count; i++)
-        note_reference(held[i], &pass);
+    for (size_t i = 0; i < count; i++) {
+        if (held[i] != NULL)
+            note_reference(held[i], &pass);
+    }
     for (uint32_t i = 1; i <= pass.pools; i++) {
         struct descriptor *pool = arn__descriptor(pass.bases[i]);
         for (uint32_t slot = 0; slot < pool->carved; slot++) {

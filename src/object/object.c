@@ -31,20 +31,29 @@ static inline void *begin(struct bin *bin, char *object, size_t bytes)
     return object;
 }
 
-/* What does not fit the short way: no domain yet, no slot, a collection is due, others' dead to release. */
+static char *take_slot(struct bin *bin, size_t bytes)
+{
+    if (bin->is_large)
+        return arn__large_slot_take(bin, bytes);
+    return bin->current->local.first != NULL || arn__bin_refill(bin) ? arn__slot_take(bin) : NULL;
+}
+
+/* What does not fit the short way: no domain yet, no slot, a collection is due, others' dead to release.
+ * Without memory, or at the domain's limit, garbage may be what is in the way. */
 static __attribute__((noinline)) void *new_slow(struct arn_type *type, size_t bytes)
 {
     struct arn_domain *domain = arn__domain_here();
     struct bin *bin = domain == NULL ? NULL : arn__domain_bin(domain, type, bytes);
     if (bin != NULL) {
+        bool tracked = type->info.shape != ARN_LEAF;
         arn__rc_drain_remote(domain);
-        if (type->info.shape != ARN_LEAF)
+        if (tracked)
             arn__collector_due(domain);
-        char *slot = bin->is_large ? arn__large_slot_take(bin, bytes)
-                     : (bin->current->local.first || arn__bin_refill(bin)) ? arn__slot_take(bin)
-                                                                           : NULL;
+        char *slot = take_slot(bin, bytes);
+        if (slot == NULL && arn__collector_reclaim(domain))
+            slot = take_slot(bin, bytes);
         if (slot != NULL) {
-            if (bin->is_large && type->info.shape != ARN_LEAF)
+            if (bin->is_large && tracked)
                 arn__domain_note(domain, arn__typed_pool(slot), EVENT_YOUNG);
             return begin(bin, slot, bytes);
         }

@@ -804,6 +804,18 @@ static void limit(void)
     arn_domain_limit(domain, 0);
     EXPECT_NE(arn_new(type), NULL);
     arn_domain_destroy(domain);
+    /* Garbage makes way. */
+    size_t young_only[] = {1 << 30, 0, 0};
+    domain = arn_domain_create();
+    arn_domain_bind(domain);
+    arn_gc_set_threshold(young_only);
+    arn_domain_limit(NULL, 1 << 20);
+    for (int i = 0; i < 100000; i++) {
+        struct node *pair = pair_of(type);
+        ASSERT_NE(pair, NULL);
+        arn_decref(pair);
+    }
+    arn_domain_destroy(domain);
     EXPECT_EQ(objects(), 0);
 }
 
