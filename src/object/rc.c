@@ -217,7 +217,8 @@ static bool decref_shared(void *object)
 void arn__incref_slow(void *object)
 {
     struct arn__header *header = arn__header(object);
-    if (header->kind & OBJECT_DEAD || header->count == 0)
+    if (header->kind & OBJECT_DEAD || header->count == 0 ||
+        !(header->kind & OBJECT_SHARED || arn__is_immortal(header->count)))
         arn__rc_is_object(arn__typed_pool(object), object, "arn_incref");
     else if (!arn__is_immortal(header->count))
         incref_shared(object);
