@@ -18,6 +18,7 @@
 #include "os.h"
 #include "sanitized.h"
 #include "shim.h"
+#include "size_class.h"
 
 enum { MIB = 1 << 20 };
 enum { STEP = SANITIZED ? 5 : 1 }; /* a process each is slow there */
@@ -332,7 +333,7 @@ static void each_call_fails(long more)
     long n = 1;
     while (play_in_child(n, more < LONG_MAX ? n + more : more))
         n += STEP;
-    EXPECT_GT(n, 30);
+    EXPECT_GT(n, 20);
     EXPECT_EQ(plays_failed, 0);
 }
 
@@ -341,6 +342,92 @@ static const long failures[] = {0, 3, LONG_MAX};
 TEST_EACH(objects_failure, of_any_call_and_so_many_after_it_loses_nothing, long, more, failures)
 {
     IN_OWN_PROCESS(each_call_fails(more));
+}
+
+/* ---- nothing from the kernel, and few blocks: what is taken from malloc fails, too ---- */
+
+struct kept {
+    struct kept *next;
+};
+
+/* Takes all there is, and gives back `few` blocks of each size. */
+static struct kept *scarce(unsigned few)
+{
+    struct kept *all = NULL, *kept;
+    for (unsigned i = CLASSES; i-- > 0;) {
+        size_t bytes = arn__size_classes[i].block_bytes;
+        struct kept *of_size = NULL;
+        while ((kept = arn_malloc(bytes)) != NULL) {
+            kept->next = of_size;
+            of_size = kept;
+        }
+        for (unsigned j = 0; of_size != NULL; j++) {
+            struct kept *next = of_size->next;
+            if (j < few) {
+                arn_free(of_size);
+            } else {
+                of_size->next = all;
+                all = of_size;
+            }
+            of_size = next;
+        }
+    }
+    errno = 0;
+    return all;
+}
+
+static void play_with_few(unsigned few)
+{
+    if (!register_all())
+        _exit(1);
+    arn_gc_disable();
+    struct node *nodes = NULL; /* an object at least where no pool is to be had */
+    for (int i = 0; i < 3000; i++) {
+        struct node *next = arn_new(node);
+        arn_move(&next->left, nodes);
+        nodes = next;
+    }
+    arn__os_fail_at(1, LONG_MAX);
+    struct kept *all = scarce(few);
+    struct node *rest = nodes->left;
+    nodes->left = NULL;
+    arn_decref(rest);
+    arrays();
+    weaks();
+    maps();
+    collections(20);
+    collections(1000);
+    domains();
+    many_types();
+    arn__os_fail_at(0, 0);
+    while (all != NULL) {
+        struct kept *next = all->next;
+        arn_free(all);
+        all = next;
+    }
+    arn_decref(nodes);
+    resume();
+    _exit(0);
+}
+
+static void few_blocks(void)
+{
+    for (unsigned few = 0; few < 60; few += few < 20 ? STEP : 7) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            play_with_few(few);
+        }
+        int status = -1;
+        waitpid(child, &status, 0);
+        TRACE("%u blocks of each size", few);
+        EXPECT_EQ(status, 0);
+    }
+}
+
+TEST(objects_failure, of_malloc_loses_nothing)
+{
+    IN_OWN_PROCESS(few_blocks());
 }
 
 /* ---- the first object of a process, of a thread ---- */
