@@ -455,7 +455,8 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
     long collected = -1;
     collector->running = true;
     tell(domain, &(struct arn_gc_info){.generation = (int)oldest});
-    if (arn__pass_begin(&pass, domain, young ? domain->young_count : domain->pool_count)) {
+    if (arn__pass_begin(&pass, domain, young ? domain->young_count : domain->pool_count,
+                        "arn_gc_collect")) {
         pass.oldest = oldest;
         collected = collect(&pass, suspects);
         arn__pass_end(&pass);

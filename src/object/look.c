@@ -162,7 +162,7 @@ long arn_verify(void *const *held, size_t count,
     long wrong = 0;
     if (domain->collector.running)
         return 0;
-    if (!arn__pass_begin(&pass, domain, domain->pool_count)) {
+    if (!arn__pass_begin(&pass, domain, domain->pool_count, "arn_verify")) {
         errno = ENOMEM;
         return -1;
     }

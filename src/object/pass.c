@@ -29,10 +29,11 @@ static void *map_entries(size_t bytes)
     return map;
 }
 
-bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most)
+bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most,
+                     const char *function)
 {
     struct collector *collector = &domain->collector;
-    *pass = (struct pass){.domain = domain};
+    *pass = (struct pass){.domain = domain, .function = function};
     pass->room = most <= KEPT_POOLS ? KEPT_POOLS : most;
     pass->map_bytes = map_bytes_for(pass->room);
     void *map = NULL;

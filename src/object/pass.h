@@ -19,7 +19,8 @@ enum {
 
 struct pass {
     struct arn_domain *domain;
-    uint32_t pools; /* taking part: pass_idx 1 to this */
+    const char *function; /* of the program's call, for what is said of misuse */
+    uint32_t pools;       /* taking part: pass_idx 1 to this */
     uint32_t room;
     char **bases;      /* by pass_idx */
     uint32_t *entries; /* POOL_SLOTS for each pass_idx */
@@ -43,7 +44,8 @@ struct candidate {
 };
 
 /* Room for `most` pools. False: no memory. */
-bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most);
+bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most,
+                     const char *function);
 void arn__pass_end(struct pass *pass);
 
 /* What is kept for the next, when the domain ends. */
@@ -56,7 +58,7 @@ static inline uint32_t arn__pass_index(const struct pass *pass, const void *obje
 {
     const struct descriptor *pool = arn__typed_pool(object);
     if (__builtin_expect(!arn__holds_objects(pool), 0)) {
-        arn__misuse("arn_gc_collect", object, "an object refers to this, which is none");
+        arn__misuse(pass->function, object, "an object refers to this, which is none");
         return 0;
     }
     if (pool->pass_idx == 0 || pool->bin->domain != pass->domain)

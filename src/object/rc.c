@@ -235,16 +235,30 @@ static bool is_calm(const struct arn__header *header)
     return (arn__kind_of(header) & (OBJECT_CALM | OBJECT_DEAD)) == OBJECT_CALM;
 }
 
+/* A link of the dead may look like that, too. */
+static bool is_immortal(const struct arn__header *header)
+{
+    return arn__is_immortal(arn__count_of(header)) && !(arn__kind_of(header) & OBJECT_DEAD);
+}
+
+/* A shared object: what else comes here is none, or has lost count. */
+static bool is_counted(struct descriptor *pool, void *object, const char *function)
+{
+    if (!arn__rc_is_object(pool, object, function))
+        return false;
+    if (arn__kind_of(arn__header(object)) & OBJECT_SHARED)
+        return true;
+    arn__misuse_of(function, object, "its count is wrong", pool->bin->type_name);
+    return false;
+}
+
 void arn_incref_slow(void *object)
 {
     struct arn__header *header = arn__header(object);
-    int32_t count = arn__count_of(header);
     if (is_calm(header)) {
         if (suspect(arn__typed_pool(object), object, "arn_incref"))
             header->count++;
-    } else if ((arn__kind_of(header) & OBJECT_DEAD) || count == 0) {
-        arn__rc_is_object(arn__typed_pool(object), object, "arn_incref");
-    } else if (!arn__is_immortal(count)) {
+    } else if (!is_immortal(header) && is_counted(arn__typed_pool(object), object, "arn_incref")) {
         incref_shared(object);
     }
 }
@@ -258,7 +272,7 @@ static __attribute__((noinline)) void decref_rare(struct descriptor *pool, void 
             arn_decref(object);
         return;
     }
-    if (!arn__rc_is_object(pool, object, "arn_decref") || arn__is_immortal(arn__count_of(header)))
+    if (is_immortal(header) || !is_counted(pool, object, "arn_decref"))
         return;
     struct arn_domain *domain = pool->bin->domain;
     if (domain->ending || !decref_shared(object))
