@@ -136,9 +136,6 @@ template <> struct description<node> : references<&node::left, &node::right, &no
 template <> struct description<point> : references<> {
     static constexpr const char *name = "point";
 };
-template <> struct description<base> : references<&base::other> {
-    static constexpr const char *name = "base";
-};
 template <> struct description<derived> : references<&derived::other, &derived::more> {
     static constexpr const char *name = "derived";
 };
