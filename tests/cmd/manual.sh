@@ -72,6 +72,7 @@ prints() {
     [ "$1" = "$program.c" ] || compiler="${CXX:-c++} -std=c++17"
     $compiler -Wall -Wextra -Wshadow -Werror -O2 -I"$ARENITE_SRCDIR/include" -o "$program" "$1" \
         "$ARENITE_LIB" -pthread 2>&1 | sed 's/^/# /'
+    # shellcheck disable=SC2086 # the emulator and its arguments
     { # the shell has nothing to say about a program that aborts
         LD_LIBRARY_PATH=$(dirname "$ARENITE_LIB") timeout 60 ${EMULATOR:-} "$program" \
             >"$program.out" 2>&1
