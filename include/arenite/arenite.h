@@ -16,6 +16,9 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+/* Functions and the structures that they fill in share names. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 extern "C" {
 #endif
 
@@ -73,6 +76,7 @@ ARN_PUBLIC const char *arn_version(void);
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif

@@ -31,6 +31,9 @@
 #include <arenite/arenite.h>
 
 #ifdef __cplusplus
+/* Functions and the structures that they fill in share names. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 extern "C" {
 #endif
 
@@ -344,6 +347,7 @@ ARN_PUBLIC void arn_domain_stats(arn_domain *domain, struct arn_domain_stats *st
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif

@@ -1,27 +1,94 @@
 #!/bin/bash
-# manual.sh - the manual names what there is: every option with its default, every exported function.
+# manual.sh - the manual names what there is: every option with its default, every exported function. And
+# every program of arenite-object(7) prints what the page says.
 
 set -u
 options=$(ARENITE_OPTIONS=show=1 LD_PRELOAD=$ARENITE_LIB ${EMULATOR:-} "$BASH" -c : 2>&1 |
     sed -n 's/^arenite: option \(.*\) (.*)$/\1/p')
 functions=$(nm -D --defined-only "$ARENITE_LIB" | awk '$3 ~ /^arn_/ { print $3 }')
-point=0
+object_functions=$(sed -E 's/^(ARN_PUBLIC|ARN__HOT)[^(]*[ *](arn_[a-z_]+)\(.*/\2/; t; d' \
+    "$ARENITE_SRCDIR/include/arenite/object.h" | sort -u)
+page=$ARENITE_SRCDIR/man/arenite-object.7
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+point=0 failed=0
+ulimit -c 0
 
-# named PATTERN FILE CLAIM
-named() {
+# claim CLAIM COMMAND...
+claim() {
+    local name=$1
+    shift
     point=$((point + 1))
-    if grep -qE -- "$1" "$ARENITE_SRCDIR/man/$2"; then
-        echo "ok $point - $3"
+    if "$@"; then
+        echo "ok $point - $name"
     else
-        echo "not ok $point - $3"
+        failed=$((failed + 1))
+        echo "not ok $point - $name"
     fi
 }
 
-echo "1..$(($(wc -w <<<"$options") + $(wc -w <<<"$functions")))"
+# named PATTERN FILE CLAIM
+named() {
+    claim "$3" grep -qE -- "$1" "$ARENITE_SRCDIR/man/$2"
+}
+
 for option in $options; do
     named "\\b${option%%=*}\\b" arenite.7 "arenite(7) describes the option ${option%%=*}"
 done
 for function in $functions; do
-    named "\\b$function\\b" arenite.3 "arenite(3) describes $function"
+    manual=arenite.3
+    grep -qx "$function" <<<"$object_functions" && manual=arenite-object.7
+    named "\\b$function\\b" $manual "$manual describes $function"
 done
-[ "$point" -ge 10 ]
+
+# --- The programs of arenite-object(7) -----------------------------------------------------------
+
+# Literal text that begins with an #include is a program, the next what it prints: 1.c, 1.expected, ...
+awk -v work="$work" '
+    /^\.Bd -literal/ { literal = 1; file = "" }
+    literal && !/^\.Bd/ && file == "" {
+        if (/^#include/) {
+            programs++
+            file = work "/" programs (/\.hpp>/ ? ".cc" : ".c")
+        } else {
+            file = work "/" programs ".expected"
+        }
+    }
+    /^\.Ed/ { literal = 0 }
+    literal && !/^\.Bd/ {
+        gsub(/^\\&/, "")
+        gsub(/\\e/, "\\")
+        print >file
+    }' "$page"
+
+# What differs from one run to the next.
+without_addresses() {
+    sed 's/0x[0-9a-f]*/0x/g' "$1"
+}
+
+# prints SOURCE: compiled, the program prints what is expected.
+prints() {
+    local program=${1%.*} compiler="${CC:-cc} -std=c11"
+    [ "$1" = "$program.c" ] || compiler="${CXX:-c++} -std=c++17"
+    $compiler -Wall -Wextra -Wshadow -Werror -O2 -I"$ARENITE_SRCDIR/include" -o "$program" "$1" \
+        "$ARENITE_LIB" -pthread 2>&1 | sed 's/^/# /'
+    # shellcheck disable=SC2086 # the emulator and its arguments
+    { # the shell has nothing to say about a program that aborts
+        LD_LIBRARY_PATH=$(dirname "$ARENITE_LIB") timeout 60 ${EMULATOR:-} "$program" \
+            >"$program.out" 2>&1
+    } 2>/dev/null
+    diff <(without_addresses "$program.expected") <(without_addresses "$program.out") | sed 's/^/# /'
+    return "${PIPESTATUS[0]}"
+}
+
+programs=$(find "$work" -name '*.c' -o -name '*.cc' | sort -V)
+for program in $programs; do
+    claim "program ${program##*/} of arenite-object(7) prints what the page says" prints "$program"
+done
+
+claim "there are options, functions and programs to look for" \
+    test "$(wc -w <<<"$options")" -ge 5 -a "$(wc -w <<<"$object_functions")" -ge 50 \
+    -a "$(wc -w <<<"$programs")" -ge 10
+echo "1..$point"
+echo "# $((point - failed)) passed, $failed failed"
+[ "$failed" -eq 0 ]
