@@ -96,6 +96,7 @@ static struct descriptor *create(struct bin *bin)
             /* relaxed: nobody has an object of it yet. */
             atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
             d->bin = bin;
+            d->frees_to = NULL; /* what a pool of blocks left: pass_idx */
             d->class_idx = bin->class_idx;
             /* Last: for a child forked in between. */
             atomic_store_explicit(&d->kind_flags, KIND_OBJECTS, memory_order_release);
@@ -165,6 +166,7 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
     } else if (base != NULL) {
         struct descriptor *pool = arn__descriptor(base);
         pool->bin = bin;
+        pool->frees_to = NULL; /* pass_idx */
         pool->class_idx = bin->class_idx;
         pool->carved = pool->live = 1;
         pool->events = 0;

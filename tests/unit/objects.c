@@ -116,6 +116,32 @@ TEST(objects, give_up_their_references_when_they_are_released)
     IN_OWN_PROCESS(containers());
 }
 
+/* An automatic full pass, which discovers pool by pool, over pools that held blocks before. */
+static void recycled(void)
+{
+    enum { BLOCKS = 10000, NODES = 400000 };
+    static void *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = arn_malloc(1000);
+    for (int i = 0; i < BLOCKS; i++)
+        arn_free(blocks[i]);
+    arn_type *type = new_type("node", NULL);
+    struct node *list = NULL;
+    for (int i = 0; i < NODES; i++) {
+        struct node *node = arn_new(type);
+        arn_move(&node->left, list);
+        list = node;
+    }
+    EXPECT_EQ(objects(), NODES);
+    arn_clear(&list);
+    EXPECT_EQ(objects(), 0);
+}
+
+TEST(objects, take_over_slices_that_held_blocks)
+{
+    IN_OWN_PROCESS(recycled());
+}
+
 static void saturation(void)
 {
     arn_type *type = begin(NULL);
