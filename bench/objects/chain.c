@@ -46,7 +46,7 @@ static __attribute__((noinline)) ref build(void)
 static void *body(void *nothing)
 {
 #ifdef MANAGER_COLLECTS
-    manager_enable(false);
+    manager_still(count);
 #endif
     ref chain = build();
     double start_ns = now_ns();

@@ -18,7 +18,7 @@ int main(int argc, char **argv)
 {
     size_t count = scaled(MANY, read_scale(argc, argv));
     manager_start();
-    manager_enable(false);
+    manager_still(count);
     ref tree = tree_new(count);
     print_figure("first_ns", pass_ns() / (double)count);
     double least_ns = pass_ns();

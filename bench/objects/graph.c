@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     read_options(argc, argv, options);
     size_t count = scaled(MANY, scale);
     manager_start();
-    manager_enable(false);
+    manager_still(count);
     ref *nodes = refs_new(count);
     for (size_t i = 0; i < count; i++)
         nodes[i] = node_new();

@@ -17,7 +17,7 @@
  * releases. MANAGER_COLLECTS: there is a collector, and
  *
  *     manager_collect()           a full collection; how many objects it released, or -1: it does not say
- *     manager_enable(on)          automatic ones, which are on at first
+ *     manager_still(nodes)        no automatic ones from here on; so many nodes are going to be made
  *     manager_lives(nodes)        whether about so many are there (exactly, of those that count), just
  *                                 after a collection
  *     manager_watch()             pause_begins() and pause_ends() are called around each collection
