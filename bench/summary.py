@@ -52,10 +52,9 @@ class _Runs:
         runs = self.runs[workload, allocator]
         return np.array([run["figures"][key] for run in runs], dtype=float)
 
-    def figures(self, workload: str, allocator: str) -> dict:
-        """Medians of what the workload printed."""
-        keys = self.runs[workload, allocator][0]["figures"]
-        return {key: float(np.median(self.printed(workload, allocator, key))) for key in keys}
+    def keys(self, workload: str, allocator: str) -> list[str]:
+        """Of what the workload printed."""
+        return list(self.runs[workload, allocator][0]["figures"])
 
 
 def _best(runs: _Runs, workload: str, peers: list[str], key: str) -> str:
@@ -65,9 +64,9 @@ def _best(runs: _Runs, workload: str, peers: list[str], key: str) -> str:
 def _one(runs: _Runs, workload: str, allocator: str, references: dict[str, str]) -> dict:
     """One workload under one allocator."""
     row = {key: float(np.median(runs.of(workload, allocator, key))) for key in TOLD}
-    row["figures"] = runs.figures(workload, allocator)
-    row["figure_intervals"] = {
-        key: _interval([runs.printed(workload, allocator, key)], np.median) for key in row["figures"]
+    row["figures"] = {
+        key: _interval([runs.printed(workload, allocator, key)], np.median)
+        for key in runs.keys(workload, allocator)
     }
     for what, key in COMPARED.items():
         own = runs.of(workload, allocator, key)
@@ -111,6 +110,7 @@ def summarize(result: dict, reference: str | None) -> dict:
         for a in result["allocators"]
         if a["name"] == "arenite" or a.get("linked") or a.get("no_peer")
     ]
+    is_objects = result["settings"].get("objects") is not None
     runs = _Runs(result)
     failed = {(f["workload"], f["allocator"]) for f in result["failures"]}
     workloads, complete = {}, {}
@@ -128,7 +128,8 @@ def summarize(result: dict, reference: str | None) -> dict:
             "references": references,
             "allocators": {a: _one(runs, workload, a, references) for a in well},
         }
-        if well == applying:
+        # Managers of objects have so different workloads that no mean would say anything.
+        if well == applying and not is_objects:
             complete[workload] = applying
     had = {
         a["name"]: [w for w, applying in complete.items() if a["name"] in applying]
@@ -144,5 +145,9 @@ def summarize(result: dict, reference: str | None) -> dict:
         "common_means": _means(runs, workloads, {a: common for a in had})
         if 0 < len(common) < len(complete)
         else {},
-        "not_in_means": [w["name"] for w in result["workloads"] if w["name"] not in complete],
+        "not_in_means": [
+            w["name"]
+            for w in result["workloads"]
+            if w["name"] not in complete and not is_objects
+        ],
     }
