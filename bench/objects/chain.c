@@ -53,7 +53,7 @@ static void *body(void *nothing)
     release(&chain);
     print_figure("release_ns", (now_ns() - start_ns) / (double)count);
 #ifdef MANAGER_COLLECTS
-    CHECK(manager_lives(0));
+    CHECK(manager_gone(count));
 #endif
     return nothing;
 }

@@ -73,6 +73,6 @@ int main(int argc, char **argv)
     long collected = manager_collect();
     print_figure("collect_ns", (now_ns() - start_ns) / (double)count);
     CHECK(collected == -1 || collected == (long)count);
-    CHECK(manager_lives(0));
+    CHECK(manager_gone(count));
     return 0;
 }

@@ -19,7 +19,7 @@
  *     manager_collect()           a full collection; how many objects it released, or -1: it does not say
  *     manager_still(nodes)        no automatic ones from here on; so many nodes are going to be made
  *     manager_lives(nodes)        whether about so many are there (exactly, of those that count), just
- *                                 after a collection
+ *                                 after a collection; manager_gone(nodes): that so many are not
  *     manager_watch()             pause_begins() and pause_ends() are called around each collection
  *     manager_collector_ns()      what collections have taken since then
  */

@@ -77,6 +77,12 @@ static inline bool manager_lives(size_t nodes)
     return stats.objects == nodes;
 }
 
+static inline bool manager_gone(size_t nodes)
+{
+    (void)nodes;
+    return manager_lives(0);
+}
+
 static inline double manager_collector_ns(void)
 {
     struct arn_gc_stats stats[ARN_GENERATIONS];

@@ -95,7 +95,7 @@ static inline long manager_collect(void)
 static inline void manager_still(size_t nodes)
 {
     GC_disable();
-    CHECK(GC_expand_hp(nodes * 4 * sizeof(void *)));
+    CHECK(GC_expand_hp((1 << 20) + nodes * 5 * sizeof(void *)));
 }
 
 static void count_node(void *object, size_t bytes, void *nodes)
@@ -110,21 +110,24 @@ static void *count_nodes(void *nodes)
     return NULL;
 }
 
-/* As the last collection found it. What only looks like a pointer may hold some more: a hundredth, or
- * thousand. */
-static inline bool manager_lives(size_t nodes)
+static inline size_t found_nodes(void)
 {
     size_t found = 0;
     GC_call_with_alloc_lock(count_nodes, &found);
+    return found;
+}
+
+/* As the last collection found it. What only looks like a pointer may hold some more. */
+static inline bool manager_lives(size_t nodes)
+{
+    size_t found = found_nodes();
     return found >= nodes && found <= nodes + nodes / 100 + 1000;
 }
 
-static inline void watch(GC_EventType event)
+/* Or a part of them. */
+static inline bool manager_gone(size_t nodes)
 {
-    if (event == GC_EVENT_START)
-        pause_begins();
-    else if (event == GC_EVENT_END)
-        pause_ends();
+    return found_nodes() <= nodes / 4 + 1000;
 }
 
 static inline double manager_collector_ns(void)

@@ -58,4 +58,26 @@ while IFS='|' read -r name group command keys _; do
         ;;
     esac
 done <"$ARENITE_SRCDIR/bench/objects/list.txt"
+
+# Every manager asked for ran what it has, and the figures have intervals.
+compared() {
+    "$ARENITE_BENCH/run" --objects chain,pauses --quick --scale 0.0005 --json "$work/r.json" \
+        --html "$work/r.html" arenite cpython plain-glibc >"$work/out" 2>"$work/err" &&
+        /usr/bin/python3 - "$work/r.json" <<'END' 2>"$work/err" && grep -q 'how many pauses' "$work/r.html"
+import json, sys
+
+r = json.load(open(sys.argv[1]))
+assert {(x["workload"], x["allocator"]) for x in r["runs"]} == {
+    *(("chain", m) for m in ("arenite", "cpython", "plain-glibc")),
+    *(("pauses", m) for m in ("arenite", "cpython")),
+}
+assert r["summary"]["workloads"]["chain"]["references"] == {"time": "cpython", "rss": "cpython"}
+for under in r["summary"]["workloads"].values():
+    for row in under["allocators"].values():
+        assert all(f["low"] <= f["value"] <= f["high"] for f in row["figures"].values())
+END
+}
+if [ -x "$ARENITE_BENCH/run" ] && /usr/bin/python3 -c 'import scipy, matplotlib' 2>/dev/null; then
+    claim "the runner compares them, and draws the pauses" compared
+fi
 echo "1..$count"
