@@ -130,6 +130,14 @@ static inline bool manager_gone(size_t nodes)
     return found_nodes() <= nodes / 4 + 1000;
 }
 
+static inline void watch(GC_EventType event)
+{
+    if (event == GC_EVENT_START)
+        pause_begins();
+    else if (event == GC_EVENT_END)
+        pause_ends();
+}
+
 static inline double manager_collector_ns(void)
 {
     return pauses.total_ns;

@@ -4,39 +4,21 @@
 #
 # ARENITE_BENCH is bench/ of the build.
 
-set -u
-: "${ARENITE_BENCH:?bench/ of the build}" "${ARENITE_SRCDIR:?}"
-
-if [ -n "${EMULATOR:-}" ]; then
-    echo "1..0 # SKIP the workloads are for the machine that builds"
-    exit 0
-fi
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-count=0
+bench=$(realpath "${ARENITE_BENCH:?bench/ of the build}")
+sources=$(realpath "${ARENITE_SRCDIR:?the sources}")
+# shellcheck source=tests/cmd/claims.sh
+. "$sources/tests/cmd/claims.sh"
 
 # runs "KEYS" COMMAND...: a thousandth of it.
 runs() {
     local keys=$1
     shift
-    timeout 60 "$@" --scale 0.001 >"$work/out" 2>"$work/err" && [ ! -s "$work/err" ] &&
+    timeout 60 "$@" --scale 0.001 >out 2>err
+    status=$?
+    [ "$status" -eq 0 ] && [ ! -s err ] &&
         awk 'NF != 2 || $2 !~ /^-?[0-9.e+-]+$/ { print "no figure: " $0; next }
-             { printf "%s%s", separator, $1; separator = " " }' "$work/out" >"$work/keys" &&
-        [ "$(cat "$work/keys")" = "${keys#-}" ]
-}
-
-# claim DESCRIPTION COMMAND...
-claim() {
-    local name=$1
-    shift
-    count=$((count + 1))
-    if "$@"; then
-        echo "ok $count - $name"
-    else
-        echo "not ok $count - $name"
-        sed 's/^/# /' "$work/out" "$work/err"
-    fi
+             { printf "%s%s", separator, $1; separator = " " }' out >keys &&
+        [ "$(cat keys)" = "${keys#-}" ]
 }
 
 while IFS='|' read -r name group command keys _; do
@@ -44,26 +26,26 @@ while IFS='|' read -r name group command keys _; do
     read -r program options <<<"$command"
     read -r keys <<<"$keys"
     for manager in arenite arenite-shared libgc grcbox garcbox make_shared plain atomic; do
-        if [ -x "$ARENITE_BENCH/objects/$program.$manager" ]; then
+        if [ -x "$bench/objects/$program.$manager" ]; then
             # shellcheck disable=SC2086 # options
             claim "${name// /} with $manager" \
-                runs "$keys" "$ARENITE_BENCH/objects/$program.$manager" $options
+                runs "$keys" "$bench/objects/$program.$manager" $options
         fi
     done
     case $group in
     *python*)
         # shellcheck disable=SC2086 # options
         claim "${name// /} with CPython" runs "$keys" /usr/bin/python3 -sSB \
-            "$ARENITE_SRCDIR/bench/objects/cpython.py" "$program" $options
+            "$sources/bench/objects/cpython.py" "$program" $options
         ;;
     esac
-done <"$ARENITE_SRCDIR/bench/objects/list.txt"
+done <"$sources/bench/objects/list.txt"
 
 # Every manager asked for ran what it has, and the figures have intervals.
 compared() {
-    "$ARENITE_BENCH/run" --objects chain,pauses --quick --scale 0.0005 --json "$work/r.json" \
-        --html "$work/r.html" arenite cpython plain-glibc >"$work/out" 2>"$work/err" &&
-        /usr/bin/python3 - "$work/r.json" <<'END' 2>"$work/err" && grep -q 'how many pauses' "$work/r.html"
+    "$bench/run" --objects chain,pauses --quick --scale 0.0005 --json r.json \
+        --html r.html arenite cpython plain-glibc >out 2>err &&
+        /usr/bin/python3 - r.json <<'END' 2>err && grep -q 'how many pauses' r.html
 import json, sys
 
 r = json.load(open(sys.argv[1]))
@@ -77,7 +59,7 @@ for under in r["summary"]["workloads"].values():
         assert all(f["low"] <= f["value"] <= f["high"] for f in row["figures"].values())
 END
 }
-if [ -x "$ARENITE_BENCH/run" ] && /usr/bin/python3 -c 'import scipy, matplotlib' 2>/dev/null; then
+if [ -x "$bench/run" ] && /usr/bin/python3 -c 'import scipy, matplotlib' 2>/dev/null; then
     claim "the runner compares them, and draws the pauses" compared
 fi
-echo "1..$count"
+finish
