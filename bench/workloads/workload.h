@@ -8,7 +8,9 @@
 #define ARENITE_WORKLOAD_H
 
 #include <pthread.h>
+#ifndef __cplusplus /* which has its own */
 #include <stdatomic.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@ enum { PAGE_BYTES = 4096, MOST_THREADS = 256 };
 /* An allocator that is wrong cannot be fast: the run ends here, with status 1. */
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, #condition))
 
-__attribute__((noreturn)) static inline void check_failed(const char *file, int line, const char *condition)
+__attribute__((noreturn)) static inline void check_failed(const char *file, int line,
+                                                          const char *condition)
 {
     fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, condition);
     _exit(1);
