@@ -29,6 +29,7 @@ class Allocator:
     library: str | None  # None: what the program has anyway
     version: str
     linked: bool = False  # not preloaded: part of the programs, of which it has only some
+    no_peer: bool = False  # nothing is measured against it
 
     @property
     def settings(self) -> list[str]:
@@ -36,7 +37,12 @@ class Allocator:
 
     @property
     def described(self) -> dict:
-        return {"name": self.name, "version": self.version, "linked": self.linked}
+        return {
+            "name": self.name,
+            "version": self.version,
+            "linked": self.linked,
+            "no_peer": self.no_peer,
+        }
 
 
 def nearest(word: str, names: list[str]) -> str:
@@ -50,11 +56,15 @@ def _output(*command: str) -> str:
         return ""
 
 
+def package(name: str) -> str:
+    """The name and the version, if there is such a package."""
+    return _output("dpkg-query", "-W", "-f", "${Package} ${Version}\n", name).split("\n")[0]
+
+
 def _version(library: str) -> str:
     """The package and its version, or the file's name."""
-    package = _output("dpkg-query", "-S", os.path.realpath(library)).split(":")[0]
-    version = _output("dpkg-query", "-W", "-f", "${Package} ${Version}", package)
-    return version or os.path.basename(library)
+    found = _output("dpkg-query", "-S", os.path.realpath(library)).split(":")[0]
+    return package(found) or os.path.basename(library)
 
 
 def _open(name: str, path: str) -> Allocator:
@@ -64,7 +74,7 @@ def _open(name: str, path: str) -> Allocator:
     return Allocator(name, path, _version(path))
 
 
-def _arenite(library: str | None, build: Path) -> Allocator:
+def arenite(library: str | None, build: Path) -> Allocator:
     """The library given, the build's, or an installed one."""
     if library is not None:
         return _open("arenite", library)
@@ -81,11 +91,11 @@ def _system_directory() -> str:
     return f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"
 
 
-def _known(name: str, arenite: str | None, build: Path) -> Allocator:
+def _known(name: str, library: str | None, build: Path) -> Allocator:
     if name == "glibc":
         return Allocator("glibc", None, os.confstr("CS_GNU_LIBC_VERSION") or "unknown")
     if name == "arenite":
-        return _arenite(arenite, build)
+        return arenite(library, build)
     if name == LINKED:
         programs = build / "static"
         if not programs.exists():
@@ -98,7 +108,7 @@ def _known(name: str, arenite: str | None, build: Path) -> Allocator:
     return _open(name, path)
 
 
-def find(words: list[str], arenite: str | None, build: Path) -> tuple[list[Allocator], list[str]]:
+def find(words: list[str], library: str | None, build: Path) -> tuple[list[Allocator], list[str]]:
     """The allocators asked for: known names and NAME=FILE. None asked for: all that are here, and
     why the others are not. A NAME=FILE of a known name replaces it; others are added to the known
     ones if no known name was asked for."""
@@ -118,7 +128,7 @@ def find(words: list[str], arenite: str | None, build: Path) -> tuple[list[Alloc
         if name in given:
             continue
         try:
-            chosen[name] = _known(name, arenite, build)
+            chosen[name] = _known(name, library, build)
         except Refused as why:
             if named:
                 raise

@@ -19,7 +19,8 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allocators import Refused, nearest
+import managers
+from allocators import Allocator, Refused, nearest
 
 NOTHING = "-"
 SKIPPED = 77
@@ -31,17 +32,24 @@ MOST_OF_MEMORY = 0.6  # of what is available, for one workload
 class Workload:
     name: str
     group: str
-    short: bool
+    marks: list[str]  # what stands beside the group
     command: list[str]
     settings: list[str]  # NAME=VALUE
     keys: list[str]  # of the lines that it prints
     what: str
     linked: list[str] | None = None  # the command of its twin, with arenite linked into it
+    commands: dict[str, list[str]] | None = None  # of objects: by manager
     client: str | None = None
     directory: Path | None = None  # to run in; the programs of the project do not care
     series: str | None = None
     number: float = 0  # of the series
     memory_bytes: float = 0  # 0: not worth a look
+
+    def under(self, allocator: Allocator) -> list[str] | None:
+        """The command; None: it has none with what is linked into programs."""
+        if self.commands is not None:
+            return self.commands.get(allocator.name)
+        return self.linked if allocator.linked else self.command
 
     def prepare(self, scratch: Path, programs: Path) -> str | None:
         """Makes the workload ready to run. Returns why it cannot be."""
@@ -120,7 +128,7 @@ def _read(path: Path) -> list[Workload]:
             settings.append(words.pop(0))
         group, *marks = group.split()
         keys = [] if keys == NOTHING else keys.split()
-        workload = Workload(name, group, "short" in marks, words, settings, keys, what)
+        workload = Workload(name, group, marks, words, settings, keys, what)
         if group == SERIES:
             workloads += _points(workload, sum(_number(mark) for mark in marks))
         else:
@@ -151,12 +159,23 @@ def read(source: Path, build: Path, scale: str | None) -> list[Workload]:
     return own + programs
 
 
+def read_objects(source: Path, build: Path, scale: str | None) -> list[Workload]:
+    """The workloads of --objects, with a command for each manager that has them."""
+    workloads = _read(source / "objects/list.txt")
+    for workload in workloads:
+        words = workload.command + (["--scale", scale] if scale is not None else [])
+        has_python = "python" in workload.marks
+        workload.commands = managers.commands(words, has_python, source, build)
+        workload.command = next(iter(workload.commands.values()), words)
+    return [w for w in workloads if w.commands]
+
+
 def choose(workloads: list[Workload], words: str) -> list[Workload]:
     """short, full (all but series), or names and groups with commas between them."""
     if words == "full":
         return [w for w in workloads if w.series is None]
     if words == "short":
-        return [w for w in workloads if w.short]
+        return [w for w in workloads if "short" in w.marks]
     known = {w.name for w in workloads} | {w.group for w in workloads}
     wanted = words.split(",")
     for word in wanted:

@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import patches, pyplot, ticker  # noqa: E402
 
-from tables import TITLES, amount, failures, partial, shown, tables  # noqa: E402
+from tables import PAUSES, TITLES, amount, failures, partial, shown, tables  # noqa: E402
 
 matplotlib.rcParams.update(
     {
@@ -156,6 +156,30 @@ class Plots:
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
         return self._svg(figure, "Time against peak RSS")
 
+    def pauses(self, workload: str) -> str:
+        """Histograms, one below the other; nothing of a workload that prints none."""
+        under = self.summary["workloads"][workload]["allocators"]
+        counts = {
+            name: {int(found[1]): f["value"] for k, f in e["figures"].items() if (found := PAUSES.match(k))}
+            for name, e in under.items()
+        }
+        seen = [octave for bars in counts.values() for octave, n in bars.items() if n > 0]
+        if not seen:
+            return ""
+        figure, axes = pyplot.subplots(
+            len(counts), 1, figsize=(10, 1.6 * len(counts)), sharex=True, squeeze=False
+        )
+        octaves = range(min(seen), max(seen) + 1)
+        for axis, (name, bars) in zip(axes.flat, counts.items()):
+            axis.bar(octaves, [bars[octave] for octave in octaves], 0.9, color=self.colours[name])
+            axis.set_yscale("symlog", linthresh=1)
+            axis.set_ylabel(name)
+        axis.set_xticks(octaves, [shown("ns", 2**octave) for octave in octaves])
+        axis.set_xlabel("from, to twice as much")
+        figure.tight_layout()
+        title = f"{workload}: how many pauses of which length"
+        return f"<h2>{escape(title)}</h2>" + self._svg(figure, title)
+
     def series(self, name: str) -> str:
         """The curves of a series, side by side."""
         curves = [c for c in self.summary["curves"] if c["series"] == name]
@@ -252,6 +276,7 @@ def _comparison(result: dict) -> list[str]:
         parts += ["<h2>Time against peak RSS</h2>", plots.scatter()]
     for what, title in TITLES.items():
         parts += [f"<h2>{title}</h2>", *(plots.workloads(what, group) for group in groups)]
+    parts += [plots.pauses(workload) for workload in result["summary"]["workloads"]]
     return parts + [*_tables(result), "<h2>Medians and intervals</h2>", _intervals(result)]
 
 
@@ -284,6 +309,8 @@ def html(result: dict) -> str:
         title, parts = "Cost against scale", parts + _scaling(result)
     else:
         title, parts = "Allocators compared", parts + _comparison(result)
+        if result["settings"].get("objects"):
+            title = "Managers of objects compared"
     title = f"{title}, {escape(result['started'][:10])}"
     parts.append("<h2>Workloads</h2>")
     rows = [[w["name"], w["what"], " ".join(w["command"])] for w in result["workloads"]]

@@ -48,10 +48,13 @@ class _Runs:
     def of(self, workload: str, allocator: str, key: str) -> np.ndarray:
         return np.array([run[key] for run in self.runs[workload, allocator]], dtype=float)
 
-    def figures(self, workload: str, allocator: str) -> dict:
-        """Medians of what the workload printed."""
-        printed = [run["figures"] for run in self.runs[workload, allocator]]
-        return {key: float(np.median([p[key] for p in printed])) for key in printed[0]}
+    def printed(self, workload: str, allocator: str, key: str) -> np.ndarray:
+        runs = self.runs[workload, allocator]
+        return np.array([run["figures"][key] for run in runs], dtype=float)
+
+    def keys(self, workload: str, allocator: str) -> list[str]:
+        """Of what the workload printed."""
+        return list(self.runs[workload, allocator][0]["figures"])
 
 
 def _best(runs: _Runs, workload: str, peers: list[str], key: str) -> str:
@@ -61,7 +64,10 @@ def _best(runs: _Runs, workload: str, peers: list[str], key: str) -> str:
 def _one(runs: _Runs, workload: str, allocator: str, references: dict[str, str]) -> dict:
     """One workload under one allocator."""
     row = {key: float(np.median(runs.of(workload, allocator, key))) for key in TOLD}
-    row["figures"] = runs.figures(workload, allocator)
+    row["figures"] = {
+        key: _interval([runs.printed(workload, allocator, key)], np.median)
+        for key in runs.keys(workload, allocator)
+    }
     for what, key in COMPARED.items():
         own = runs.of(workload, allocator, key)
         base = runs.of(workload, references[what], key)
@@ -77,7 +83,10 @@ def _one(runs: _Runs, workload: str, allocator: str, references: dict[str, str])
 
 
 def _applies(workload: dict, allocator: dict) -> bool:
-    """One that is linked has only the workloads that it is linked into."""
+    """One that is linked has only the workloads that it is linked into; a manager of objects, those that
+    it has a program of."""
+    if workload.get("has") is not None:
+        return allocator["name"] in workload["has"]
     return not allocator.get("linked") or workload.get("linked") is not None
 
 
@@ -95,10 +104,13 @@ def _means(runs: _Runs, workloads: dict, had: dict[str, list[str]]) -> dict:
 
 
 def summarize(result: dict, reference: str | None) -> dict:
-    """Against `reference`, or against the best peer of each workload: any but arenite's."""
-    arenites = [
-        a["name"] for a in result["allocators"] if a["name"] == "arenite" or a.get("linked")
+    """Against `reference`, or against the best peer of each workload: any but arenite's, and floors."""
+    no_peers = [
+        a["name"]
+        for a in result["allocators"]
+        if a["name"] == "arenite" or a.get("linked") or a.get("no_peer")
     ]
+    is_objects = result["settings"].get("objects") is not None
     runs = _Runs(result)
     failed = {(f["workload"], f["allocator"]) for f in result["failures"]}
     workloads, complete = {}, {}
@@ -106,7 +118,7 @@ def summarize(result: dict, reference: str | None) -> dict:
         workload = entry["name"]
         applying = [a["name"] for a in result["allocators"] if _applies(entry, a)]
         well = [a for a in applying if (workload, a) in runs.runs and (workload, a) not in failed]
-        peers = [a for a in well if a not in arenites] or well
+        peers = [a for a in well if a not in no_peers] or well
         if reference is not None:
             peers = [a for a in well if a == reference]
         if not peers:
@@ -116,7 +128,8 @@ def summarize(result: dict, reference: str | None) -> dict:
             "references": references,
             "allocators": {a: _one(runs, workload, a, references) for a in well},
         }
-        if well == applying:
+        # Managers of objects have so different workloads that no mean would say anything.
+        if well == applying and not is_objects:
             complete[workload] = applying
     had = {
         a["name"]: [w for w, applying in complete.items() if a["name"] in applying]
@@ -132,5 +145,9 @@ def summarize(result: dict, reference: str | None) -> dict:
         "common_means": _means(runs, workloads, {a: common for a in had})
         if 0 < len(common) < len(complete)
         else {},
-        "not_in_means": [w["name"] for w in result["workloads"] if w["name"] not in complete],
+        "not_in_means": [
+            w["name"]
+            for w in result["workloads"]
+            if w["name"] not in complete and not is_objects
+        ],
     }

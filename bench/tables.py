@@ -1,5 +1,6 @@
 """The result as tables: for the terminal, and for the page."""
 
+import re
 from dataclasses import dataclass
 
 TITLES = {"time": "Time", "rss": "Peak RSS"}
@@ -8,6 +9,10 @@ UNITS = {
     "bytes": [(2**20, "MiB"), (2**30, "GiB")],
     "": [(1, "")],
 }
+
+
+# How many pauses of the collector took 2^N ns, to twice as much: figures that are a histogram.
+PAUSES = re.compile(r"log2_ns_(\d+)$")
 
 
 @dataclass
@@ -127,15 +132,24 @@ def _system_calls(result: dict) -> Table:
     return Table("System calls", "one run under strace", ["", *names], rows)
 
 
+def _figure(figure: dict) -> str:
+    """With half of its interval, if it is not that of a constant."""
+    half = (figure["high"] - figure["low"]) / 2
+    return f"{figure['value']:.4g}" + (f" ±{half:.2g}" if half > 0 else "")
+
+
 def _figures(result: dict) -> Table:
     names = [a["name"] for a in result["allocators"]]
     rows = []
     for workload, entry in result["summary"]["workloads"].items():
         under = entry["allocators"]
         for key in next(iter(under.values()))["figures"]:
-            row = _row(result, workload, under, lambda entry: f"{entry['figures'][key]:.6g}")
+            values = [entry["figures"][key]["value"] for entry in under.values()]
+            if PAUSES.match(key) and not any(values):
+                continue
+            row = _row(result, workload, under, lambda entry: _figure(entry["figures"][key]))
             rows.append([f"{workload} {key}", *row])
-    return Table("Own figures", "what workloads say of themselves, median", ["", *names], rows)
+    return Table("Own figures", "what workloads say of themselves, median and half of its 95 % interval", ["", *names], rows)
 
 
 def tables(result: dict) -> list[Table]:

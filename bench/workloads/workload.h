@@ -8,7 +8,9 @@
 #define ARENITE_WORKLOAD_H
 
 #include <pthread.h>
+#ifndef __cplusplus /* which has its own */
 #include <stdatomic.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@ enum { PAGE_BYTES = 4096, MOST_THREADS = 256 };
 /* An allocator that is wrong cannot be fast: the run ends here, with status 1. */
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, #condition))
 
-_Noreturn static inline void check_failed(const char *file, int line, const char *condition)
+__attribute__((noreturn)) static inline void check_failed(const char *file, int line,
+                                                          const char *condition)
 {
     fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, condition);
     _exit(1);
@@ -71,7 +74,7 @@ static inline size_t scaled(size_t work, double scale)
 static inline double default_threads(void)
 {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 2 ? 2 : online < MOST_THREADS ? (double)online : MOST_THREADS;
+    return online < 2 ? 2 : online < MOST_THREADS ? (double)online : (double)MOST_THREADS;
 }
 
 /* The value of --threads, which must make sense. */
@@ -141,7 +144,7 @@ static inline size_t block_check(const void *block)
 /* Writes to every page, as the usual owner does. */
 static inline void *block_take(size_t bytes)
 {
-    char *block = block_mark(malloc(bytes), bytes);
+    char *block = (char *)block_mark(malloc(bytes), bytes);
     for (size_t i = PAGE_BYTES; i + 8 < bytes; i += PAGE_BYTES)
         block[i] = 1;
     return block;
