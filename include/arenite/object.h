@@ -225,7 +225,8 @@ ARN_PUBLIC void *arn_weak_get(arn_weak *weak);
 ARN_PUBLIC void arn_weak_release(arn_weak *weak);
 
 /* A map from objects, held weakly, to objects, held by the map. A key that is released takes its entry
- * with it. A value that refers to its own key keeps it alive. One domain's; no object itself. */
+ * with it. A value that refers to its own key keeps it alive. One domain's, to be destroyed before that; no
+ * object itself. */
 typedef struct arn_weak_map arn_weak_map;
 ARN_PUBLIC arn_weak_map *arn_weak_map_new(void);
 ARN_PUBLIC void arn_weak_map_destroy(arn_weak_map *map);
