@@ -15,9 +15,9 @@
  * thread at a time, the one it belongs to or is bound to, or who holds the caller's lock; the counts of
  * shared objects (arn_share) by any.
  *
- * Nothing here is for signal handlers. Sizes are in bytes. "No memory" is NULL, or -1, with errno ENOMEM, and nothing has changed. Misuse (a
- * count that falls below 0, an object released twice, a pointer that is no object) is one line on stderr
- * that names the type, and abort(). See arenite-object(7).
+ * Nothing here is for signal handlers. Sizes are in bytes. "No memory" is NULL, or -1, with errno ENOMEM,
+ * and nothing has changed. Misuse (a count that falls below 0, an object released twice, a pointer that is
+ * no object) is one line on stderr that names the type, and abort(). See arenite-object(7).
  *
  * The cycles are found by trial deletion (Christopher, "Reference Count Garbage Collection", Software:
  * Practice and Experience 14, 1984; as in CPython's collector by Schemenauer, 2000), of which automatic full
