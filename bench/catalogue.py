@@ -2,7 +2,8 @@
 
 workloads/list.txt names C programs of this project and programs.txt those of Debian, one a line:
 NAME | GROUP | COMMAND | KEYS | WHAT. The word "short" beside the group puts it in the short set.
-KEYS are the figures that it prints as lines "key value", or "-".
+KEYS are the figures that it prints as lines "key value", or "-". objects/list.txt is the same for
+objects, but that a workload has a program for each manager.
 
 A line of the group scale is a series: a workload for each of the numbers {N,N,...} in its command.
 A number behind the group says how many bytes of memory each 1 of it needs.
@@ -46,7 +47,7 @@ class Workload:
     memory_bytes: float = 0  # 0: not worth a look
 
     def under(self, allocator: Allocator) -> list[str] | None:
-        """The command; None: it has none with what is linked into programs."""
+        """The command; None: there is no program of it for this one."""
         if self.commands is not None:
             return self.commands.get(allocator.name)
         return self.linked if allocator.linked else self.command

@@ -1,4 +1,4 @@
-"""The managers of objects that --objects compares: which programs are theirs, and whether they are here."""
+"""The managers of objects that --objects compares: their programs, and whether they are here."""
 
 import os
 import platform
@@ -7,8 +7,8 @@ from pathlib import Path
 import allocators
 from allocators import Allocator, Refused, nearest
 
-# The suffix of the programs, what its version is of, and whether it is no peer: arenite itself, or what
-# a program writes for itself, without types, checks and a collector.
+# The suffix of the programs, the package that it is of (or what else it is), and whether it is no peer:
+# arenite itself, or a floor, which a program writes for itself, without types, checks and a collector.
 KNOWN = {
     "arenite": ("arenite", "the objects of this build", True),
     "arenite-shared": ("arenite-shared", "the same, shared from birth", True),

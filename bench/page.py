@@ -160,8 +160,12 @@ class Plots:
         """Histograms, one below the other; nothing of a workload that prints none."""
         under = self.summary["workloads"][workload]["allocators"]
         counts = {
-            name: {int(found[1]): f["value"] for k, f in e["figures"].items() if (found := PAUSES.match(k))}
-            for name, e in under.items()
+            name: {
+                int(found[1]): figure["value"]
+                for key, figure in entry["figures"].items()
+                if (found := PAUSES.match(key))
+            }
+            for name, entry in under.items()
         }
         seen = [octave for bars in counts.values() for octave, n in bars.items() if n > 0]
         if not seen:

@@ -149,7 +149,8 @@ def _figures(result: dict) -> Table:
                 continue
             row = _row(result, workload, under, lambda entry: _figure(entry["figures"][key]))
             rows.append([f"{workload} {key}", *row])
-    return Table("Own figures", "what workloads say of themselves, median and half of its 95 % interval", ["", *names], rows)
+    note = "what workloads say of themselves, median and half of its 95 % interval"
+    return Table("Own figures", note, ["", *names], rows)
 
 
 def tables(result: dict) -> list[Table]:
