@@ -191,6 +191,14 @@ TEST(objects_corners, an_object_that_is_shared_as_its_cycle_is_broken_is_release
 }
 
 static arn_weak *made;
+static int calls;
+
+static void count_call(arn_weak *weak, void *context)
+{
+    (void)context;
+    calls++;
+    EXPECT_EQ(arn_weak_get(weak), NULL);
+}
 
 static void weak_to_itself(void *object)
 {
@@ -216,6 +224,30 @@ static void weak_to_the_living(void)
 TEST(objects_corners, a_weak_reference_that_a_finalizer_made_lives_if_its_object_does)
 {
     IN_OWN_PROCESS(weak_to_the_living());
+}
+
+static void weak_to_the_dying(void *object)
+{
+    made = arn_weak_new(object, count_call, NULL);
+}
+
+static void weak_to_the_dead(void)
+{
+    arn_type *type = nodes_begin(weak_to_the_dying);
+    arn_decref(arn_new(type));
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(arn_weak_get(made), NULL);
+    arn_weak_release(made);
+    arn_decref(node_ring(type, 1));
+    EXPECT_EQ(arn_gc_collect(2), 1);
+    EXPECT_EQ(calls, 2);
+    EXPECT_EQ(arn_weak_get(made), NULL);
+    arn_weak_release(made);
+}
+
+TEST(objects_corners, a_weak_reference_that_a_finalizer_made_is_cleared_if_its_object_goes)
+{
+    IN_OWN_PROCESS(weak_to_the_dead());
 }
 
 static void empty_the_list(void *object)
@@ -306,8 +338,6 @@ TEST_EACH(objects_corners, a_cycle_that_loses_its_holder_in_a_collection_is_a_su
 {
     IN_OWN_PROCESS(dropped_meanwhile(generation));
 }
-
-static int calls;
 
 static void collect_again(const struct arn_gc_info *info, void *context)
 {

@@ -29,8 +29,7 @@ struct pair {
 };
 struct array {
     size_t count;
-    int number;
-    void *fields[];
+    int number; /* then padding, and the fields */
 };
 struct list { /* its references are elsewhere */
     void **fields;
@@ -38,6 +37,15 @@ struct list { /* its references are elsewhere */
 };
 
 static arn_type *types[SHAPES];
+
+/* Objects are larger in some programs, so that there are more pools, and large arrays. */
+static const size_t paddings[] = {0, 0, 1000, 4000, 20000, 40000};
+static size_t padding_bytes;
+
+static size_t array_bytes(void)
+{
+    return sizeof(struct array) + padding_bytes;
+}
 
 static void finalized(void *object);
 static void resurrected(void *object);
@@ -67,7 +75,7 @@ static void register_types(void)
 {
     static const size_t offsets[FIELDS] = {0, sizeof(void *), 2 * sizeof(void *)};
     struct arn_type_info pair = {.name = "pair",
-                                 .bytes = sizeof(struct pair),
+                                 .bytes = sizeof(struct pair) + padding_bytes,
                                  .shape = ARN_FIXED,
                                  .offsets = offsets,
                                  .offset_count = FIELDS};
@@ -76,8 +84,8 @@ static void register_types(void)
     types[FINALIZED] = arn_type_register(&pair);
     pair.finalize = resurrected;
     types[PHOENIX] = arn_type_register(&pair);
-    types[ARRAY] = arn_type_register(&(struct arn_type_info){
-        .name = "array", .bytes = sizeof(struct array), .shape = ARN_REFARRAY});
+    types[ARRAY] = arn_type_register(
+        &(struct arn_type_info){.name = "array", .bytes = array_bytes(), .shape = ARN_REFARRAY});
     types[LIST] = arn_type_register(&(struct arn_type_info){.name = "list",
                                                             .bytes = sizeof(struct list),
                                                             .shape = ARN_CUSTOM,
@@ -131,7 +139,7 @@ static void number_it(void *real, enum shape shape, int number)
 static void *field_of(int object, int field)
 {
     struct model *m = &objects[object];
-    return m->shape == ARRAY  ? &((struct array *)m->real)->fields[field]
+    return m->shape == ARRAY  ? &((void **)((char *)m->real + array_bytes()))[field]
            : m->shape == LIST ? &((struct list *)m->real)->fields[field]
                               : &((struct pair *)m->real)->fields[field];
 }
@@ -835,6 +843,7 @@ TEST(objects_random, do_what_reachability_says)
     for (; seed < end; seed++) {
         generate(program, seed);
         automatic = seed % 4 == 0;
+        padding_bytes = paddings[seed % (sizeof paddings / sizeof *paddings)];
         if (!fails(program, OPERATIONS))
             continue;
         int length = shorten(program, OPERATIONS);
