@@ -286,8 +286,9 @@ bool arn_try_incref(void *object)
         return true;
     }
     while (count < 0 && !(__atomic_load_n(&header->kind, __ATOMIC_ACQUIRE) & OBJECT_DEAD)) {
-        if (arn__is_immortal(count) ||
-            atomic_compare_exchange_weak_explicit(shared_count(object), &count, count - 1,
+        int32_t more = arn__is_immortal(count) ? count : count - 1;
+        /* Also of an immortal one: what was loaded may have been a link of the dead since undone. */
+        if (atomic_compare_exchange_weak_explicit(shared_count(object), &count, more,
                                                   memory_order_acquire, memory_order_acquire))
             return true;
     }

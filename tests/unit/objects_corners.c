@@ -46,6 +46,39 @@ TEST(objects_corners, pools_where_blocks_have_been_are_like_new)
     IN_OWN_PROCESS(slices_of_blocks());
 }
 
+static void holes(void)
+{
+    enum { MANY = 20000 };
+    static struct node *nodes[MANY];
+    arn_type *type = nodes_begin(NULL);
+    struct arn_domain_stats full, again;
+    for (int i = 0; i < MANY; i++)
+        nodes[i] = arn_new(type);
+    arn_domain_stats(NULL, &full);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < MANY; i++) {
+            if (i % 8 != round)
+                arn_clear(&nodes[i]);
+        }
+        for (int i = 0; i < MANY; i++) {
+            if (nodes[i] == NULL)
+                nodes[i] = arn_new(type);
+        }
+        arn_domain_stats(NULL, &again);
+        EXPECT_LE(again.held_bytes, full.held_bytes + full.held_bytes / 8);
+    }
+    for (int i = 0; i < MANY; i++)
+        arn_decref(nodes[i]);
+    arn_gc_collect(2);
+    arn_domain_stats(NULL, &again);
+    EXPECT_EQ(again.held_bytes, 0);
+}
+
+TEST(objects_corners, room_that_others_left_is_taken_before_new_pools)
+{
+    IN_OWN_PROCESS(holes());
+}
+
 /* ---- the end of a domain ---- */
 
 static int cleared;
@@ -248,6 +281,51 @@ static void weak_to_the_dead(void)
 TEST(objects_corners, a_weak_reference_that_a_finalizer_made_is_cleared_if_its_object_goes)
 {
     IN_OWN_PROCESS(weak_to_the_dead());
+}
+
+static arn_domain *other_domain;
+
+static void collect_elsewhere(void *object)
+{
+    (void)object;
+    arn_domain_bind(other_domain);
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    arn_domain_bind(NULL);
+}
+
+static void two_collections(void)
+{
+    enum { MANY = 3000 };
+    static struct node *there[MANY];
+    arn_type *type = nodes_begin(collect_elsewhere), *plain = node_type("plain", NULL);
+    struct node *here = arn_new(plain);
+    other_domain = arn_domain_create();
+    arn_domain_bind(other_domain);
+    for (int i = 0; i < MANY; i++) {
+        there[i] = node_ring(plain, 1);
+        arn_set(&there[i]->right, here);
+    }
+    arn_domain_bind(NULL);
+    for (int i = 0; i < MANY; i++) { /* and back */
+        struct node *next = arn_new(plain);
+        arn_set(&next->right, there[i]);
+        arn_set(&next->left, here->left);
+        arn_set(&here->left, next);
+        arn_decref(next);
+        arn_decref(there[i]);
+    }
+    arn_decref(node_ring(type, 1));
+    EXPECT_EQ(arn_gc_collect(2), 1);
+    EXPECT_EQ(arn_refcount(here), MANY + 1);
+    EXPECT_EQ(objects_alive(), MANY + 1);
+    arn_domain_destroy(other_domain);
+    EXPECT_EQ(arn_refcount(here), 1);
+}
+
+TEST(objects_corners, a_finalizer_may_collect_another_domain)
+{
+    IN_OWN_PROCESS(two_collections());
 }
 
 static void empty_the_list(void *object)
