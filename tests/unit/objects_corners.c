@@ -417,6 +417,99 @@ TEST_EACH(objects_corners, a_cycle_that_loses_its_holder_in_a_collection_is_a_su
     IN_OWN_PROCESS(dropped_meanwhile(generation));
 }
 
+enum { RINGS = 4000 };
+static struct node *rings[RINGS];
+
+static size_t examined(void)
+{
+    struct arn_gc_stats stats[ARN_GENERATIONS];
+    arn_gc_stats(stats);
+    return stats[ARN_GENERATIONS - 1].examined;
+}
+
+/* In many pools. Then what was done to them, and then they are dropped. */
+static void begin_rings(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    for (int i = 0; i < RINGS; i++)
+        rings[i] = node_ring(type, 2);
+}
+
+static void drop_rings(void)
+{
+    for (int i = 0; i < RINGS; i++)
+        arn_decref(rings[i]);
+}
+
+static void young_become_old(void)
+{
+    begin_rings();
+    EXPECT_EQ(arn_gc_collect(0), 0);
+    EXPECT_EQ(arn_gc_collect(1), 0);
+    drop_rings();
+    EXPECT_EQ(arn_gc_collect(1), 0);
+    EXPECT_EQ(collect_suspects(), 2 * RINGS);
+}
+
+TEST(objects_corners, what_became_old_in_young_collections_is_suspect)
+{
+    IN_OWN_PROCESS(young_become_old());
+}
+
+static void frozen_rings(void)
+{
+    begin_rings();
+    arn_gc_freeze();
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    arn_gc_unfreeze();
+    drop_rings();
+    EXPECT_EQ(collect_suspects(), 2 * RINGS);
+}
+
+TEST(objects_corners, what_was_frozen_is_suspect)
+{
+    IN_OWN_PROCESS(frozen_rings());
+}
+
+static void untracked_rings(void)
+{
+    begin_rings();
+    for (int i = 0; i < RINGS; i++)
+        arn_untrack(rings[i]);
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    for (int i = 0; i < RINGS; i++) {
+        arn_track(rings[i]);
+        arn_untrack(rings[i]->left);
+        arn_track(rings[i]->left);
+    }
+    drop_rings();
+    EXPECT_EQ(arn_gc_collect(0), 2 * RINGS);
+}
+
+TEST(objects_corners, what_is_tracked_again_is_young)
+{
+    IN_OWN_PROCESS(untracked_rings());
+}
+
+static void calm_rings(void)
+{
+    begin_rings();
+    arn_gc_collect(2);
+    EXPECT_EQ(examined(), 2 * RINGS);
+    EXPECT_EQ(collect_suspects(), 0);
+    EXPECT_EQ(examined(), 2 * RINGS); /* none was looked at */
+    arn_decref(rings[1]);
+    EXPECT_EQ(collect_suspects(), 2);
+    EXPECT_EQ(examined(), 2 * RINGS + 2);
+    EXPECT_EQ(collect_suspects(), 0);
+    EXPECT_EQ(examined(), 2 * RINGS + 2);
+}
+
+TEST(objects_corners, what_is_old_and_quiet_is_not_looked_at)
+{
+    IN_OWN_PROCESS(calm_rings());
+}
+
 static void collect_again(const struct arn_gc_info *info, void *context)
 {
     (void)info, (void)context;

@@ -741,7 +741,7 @@ static void perform(const struct operation *op)
     else if (what < 244)
         pass_over_young();
     else
-        collect((int)(op->a % ARN_GENERATIONS));
+        collect((const int[]){0, 0, 1, 1, 2}[op->a % 5]);
 }
 
 /* ---- programs ---- */
