@@ -46,6 +46,39 @@ TEST(objects_corners, pools_where_blocks_have_been_are_like_new)
     IN_OWN_PROCESS(slices_of_blocks());
 }
 
+static void holes(void)
+{
+    enum { MANY = 20000 };
+    static struct node *nodes[MANY];
+    arn_type *type = nodes_begin(NULL);
+    struct arn_domain_stats full, again;
+    for (int i = 0; i < MANY; i++)
+        nodes[i] = arn_new(type);
+    arn_domain_stats(NULL, &full);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < MANY; i++) {
+            if (i % 8 != round)
+                arn_clear(&nodes[i]);
+        }
+        for (int i = 0; i < MANY; i++) {
+            if (nodes[i] == NULL)
+                nodes[i] = arn_new(type);
+        }
+        arn_domain_stats(NULL, &again);
+        EXPECT_LE(again.held_bytes, full.held_bytes + full.held_bytes / 8);
+    }
+    for (int i = 0; i < MANY; i++)
+        arn_decref(nodes[i]);
+    arn_gc_collect(2);
+    arn_domain_stats(NULL, &again);
+    EXPECT_EQ(again.held_bytes, 0);
+}
+
+TEST(objects_corners, room_that_others_left_is_taken_before_new_pools)
+{
+    IN_OWN_PROCESS(holes());
+}
+
 /* ---- the end of a domain ---- */
 
 static int cleared;
@@ -191,6 +224,14 @@ TEST(objects_corners, an_object_that_is_shared_as_its_cycle_is_broken_is_release
 }
 
 static arn_weak *made;
+static int calls;
+
+static void count_call(arn_weak *weak, void *context)
+{
+    (void)context;
+    calls++;
+    EXPECT_EQ(arn_weak_get(weak), NULL);
+}
 
 static void weak_to_itself(void *object)
 {
@@ -216,6 +257,75 @@ static void weak_to_the_living(void)
 TEST(objects_corners, a_weak_reference_that_a_finalizer_made_lives_if_its_object_does)
 {
     IN_OWN_PROCESS(weak_to_the_living());
+}
+
+static void weak_to_the_dying(void *object)
+{
+    made = arn_weak_new(object, count_call, NULL);
+}
+
+static void weak_to_the_dead(void)
+{
+    arn_type *type = nodes_begin(weak_to_the_dying);
+    arn_decref(arn_new(type));
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(arn_weak_get(made), NULL);
+    arn_weak_release(made);
+    arn_decref(node_ring(type, 1));
+    EXPECT_EQ(arn_gc_collect(2), 1);
+    EXPECT_EQ(calls, 2);
+    EXPECT_EQ(arn_weak_get(made), NULL);
+    arn_weak_release(made);
+}
+
+TEST(objects_corners, a_weak_reference_that_a_finalizer_made_is_cleared_if_its_object_goes)
+{
+    IN_OWN_PROCESS(weak_to_the_dead());
+}
+
+static arn_domain *other_domain;
+
+static void collect_elsewhere(void *object)
+{
+    (void)object;
+    arn_domain_bind(other_domain);
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    arn_domain_bind(NULL);
+}
+
+static void two_collections(void)
+{
+    enum { MANY = 3000 };
+    static struct node *there[MANY];
+    arn_type *type = nodes_begin(collect_elsewhere), *plain = node_type("plain", NULL);
+    struct node *here = arn_new(plain);
+    other_domain = arn_domain_create();
+    arn_domain_bind(other_domain);
+    for (int i = 0; i < MANY; i++) {
+        there[i] = node_ring(plain, 1);
+        arn_set(&there[i]->right, here);
+    }
+    arn_domain_bind(NULL);
+    for (int i = 0; i < MANY; i++) { /* and back */
+        struct node *next = arn_new(plain);
+        arn_set(&next->right, there[i]);
+        arn_set(&next->left, here->left);
+        arn_set(&here->left, next);
+        arn_decref(next);
+        arn_decref(there[i]);
+    }
+    arn_decref(node_ring(type, 1));
+    EXPECT_EQ(arn_gc_collect(2), 1);
+    EXPECT_EQ(arn_refcount(here), MANY + 1);
+    EXPECT_EQ(objects_alive(), MANY + 1);
+    arn_domain_destroy(other_domain);
+    EXPECT_EQ(arn_refcount(here), 1);
+}
+
+TEST(objects_corners, a_finalizer_may_collect_another_domain)
+{
+    IN_OWN_PROCESS(two_collections());
 }
 
 static void empty_the_list(void *object)
@@ -307,7 +417,98 @@ TEST_EACH(objects_corners, a_cycle_that_loses_its_holder_in_a_collection_is_a_su
     IN_OWN_PROCESS(dropped_meanwhile(generation));
 }
 
-static int calls;
+enum { RINGS = 4000 };
+static struct node *rings[RINGS];
+
+static size_t examined(void)
+{
+    struct arn_gc_stats stats[ARN_GENERATIONS];
+    arn_gc_stats(stats);
+    return stats[ARN_GENERATIONS - 1].examined;
+}
+
+/* In many pools. Then what was done to them, and then they are dropped. */
+static void begin_rings(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    for (int i = 0; i < RINGS; i++)
+        rings[i] = node_ring(type, 2);
+}
+
+static void drop_rings(void)
+{
+    for (int i = 0; i < RINGS; i++)
+        arn_decref(rings[i]);
+}
+
+static void young_become_old(void)
+{
+    begin_rings();
+    EXPECT_EQ(arn_gc_collect(0), 0);
+    EXPECT_EQ(arn_gc_collect(1), 0);
+    drop_rings();
+    EXPECT_EQ(arn_gc_collect(1), 0);
+    EXPECT_EQ(collect_suspects(), 2 * RINGS);
+}
+
+TEST(objects_corners, what_became_old_in_young_collections_is_suspect)
+{
+    IN_OWN_PROCESS(young_become_old());
+}
+
+static void frozen_rings(void)
+{
+    begin_rings();
+    arn_gc_freeze();
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    arn_gc_unfreeze();
+    drop_rings();
+    EXPECT_EQ(collect_suspects(), 2 * RINGS);
+}
+
+TEST(objects_corners, what_was_frozen_is_suspect)
+{
+    IN_OWN_PROCESS(frozen_rings());
+}
+
+static void untracked_rings(void)
+{
+    begin_rings();
+    for (int i = 0; i < RINGS; i++)
+        arn_untrack(rings[i]);
+    EXPECT_EQ(arn_gc_collect(2), 0);
+    for (int i = 0; i < RINGS; i++) {
+        arn_track(rings[i]);
+        arn_untrack(rings[i]->left);
+        arn_track(rings[i]->left);
+    }
+    drop_rings();
+    EXPECT_EQ(arn_gc_collect(0), 2 * RINGS);
+}
+
+TEST(objects_corners, what_is_tracked_again_is_young)
+{
+    IN_OWN_PROCESS(untracked_rings());
+}
+
+static void calm_rings(void)
+{
+    begin_rings();
+    arn_gc_collect(2);
+    EXPECT_EQ(examined(), 2 * RINGS);
+    EXPECT_EQ(collect_suspects(), 0);
+    EXPECT_EQ(examined(), 2 * RINGS); /* none was looked at */
+    arn_decref(rings[1]);
+    EXPECT_EQ(collect_suspects(), 2);
+    EXPECT_EQ(examined(), 2 * RINGS + 2);
+    EXPECT_EQ(collect_suspects(), 0);
+    EXPECT_EQ(examined(), 2 * RINGS + 2);
+}
+
+TEST(objects_corners, what_is_old_and_quiet_is_not_looked_at)
+{
+    IN_OWN_PROCESS(calm_rings());
+}
 
 static void collect_again(const struct arn_gc_info *info, void *context)
 {

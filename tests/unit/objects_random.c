@@ -10,10 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "object/cycle.h"
+#include "object/domain.h"
+#include "object/rc.h"
 #include "sanitized.h"
 #include "shim.h"
 
 enum { OBJECTS = 400, FIELDS = 3, OPERATIONS = 1200, PROGRAMS = 60, NONE = -1 };
+enum { WEAKS = 3, DOMAINS = 2 };
 
 enum shape { PAIR, FINALIZED, PHOENIX, ARRAY, LIST, LEAF, SHAPES };
 
@@ -25,8 +29,7 @@ struct pair {
 };
 struct array {
     size_t count;
-    int number;
-    void *fields[];
+    int number; /* then padding, and the fields */
 };
 struct list { /* its references are elsewhere */
     void **fields;
@@ -34,6 +37,15 @@ struct list { /* its references are elsewhere */
 };
 
 static arn_type *types[SHAPES];
+
+/* Objects are larger in some programs, so that there are more pools, and large arrays. */
+static const size_t paddings[] = {0, 0, 1000, 4000, 20000, 40000};
+static size_t padding_bytes;
+
+static size_t array_bytes(void)
+{
+    return sizeof(struct array) + padding_bytes;
+}
 
 static void finalized(void *object);
 static void resurrected(void *object);
@@ -47,8 +59,11 @@ static void list_traverse(void *object, arn_visit *visit, void *context)
     }
 }
 
+static int lists_cleared;
+
 static void list_clear(void *object)
 {
+    lists_cleared++;
     struct list *list = object;
     for (int i = 0; list->fields != NULL && i < FIELDS; i++)
         arn_clear(&list->fields[i]);
@@ -60,7 +75,7 @@ static void register_types(void)
 {
     static const size_t offsets[FIELDS] = {0, sizeof(void *), 2 * sizeof(void *)};
     struct arn_type_info pair = {.name = "pair",
-                                 .bytes = sizeof(struct pair),
+                                 .bytes = sizeof(struct pair) + padding_bytes,
                                  .shape = ARN_FIXED,
                                  .offsets = offsets,
                                  .offset_count = FIELDS};
@@ -69,8 +84,8 @@ static void register_types(void)
     types[FINALIZED] = arn_type_register(&pair);
     pair.finalize = resurrected;
     types[PHOENIX] = arn_type_register(&pair);
-    types[ARRAY] = arn_type_register(&(struct arn_type_info){
-        .name = "array", .bytes = sizeof(struct array), .shape = ARN_REFARRAY});
+    types[ARRAY] = arn_type_register(
+        &(struct arn_type_info){.name = "array", .bytes = array_bytes(), .shape = ARN_REFARRAY});
     types[LIST] = arn_type_register(&(struct arn_type_info){.name = "list",
                                                             .bytes = sizeof(struct list),
                                                             .shape = ARN_CUSTOM,
@@ -87,15 +102,20 @@ struct model {
     enum shape shape;
     int fields[FIELDS];
     int held; /* by the program */
-    bool was_finalized, untracked, frozen, immortal;
+    bool was_finalized, untracked, frozen, immortal, shared;
     int generation;
+    int domain;
     void *real;
-    arn_weak *weak; /* at most one, with a callback */
-    bool weak_told;
+    arn_weak *weak[WEAKS];
+    bool weak_told[WEAKS]; /* or gone with its domain */
 };
 
 static struct model objects[OBJECTS];
 static int live_objects;
+static int lists_dead;
+static arn_domain *domains[DOMAINS]; /* [0]: the thread's own, NULL */
+static int bound;
+static bool automatic; /* collections begin by themselves: what they found is looked up */
 
 /* What the library's callbacks said, and what the model says they should have; of one operation. */
 static int said_finalized[OBJECTS], said_weak[OBJECTS], should_finalize[OBJECTS],
@@ -109,32 +129,55 @@ static int number_of(void *real, enum shape shape)
                            : ((struct pair *)real)->number;
 }
 
+static void number_it(void *real, enum shape shape, int number)
+{
+    *(shape == ARRAY  ? &((struct array *)real)->number
+      : shape == LIST ? &((struct list *)real)->number
+                      : &((struct pair *)real)->number) = number;
+}
+
 static void *field_of(int object, int field)
 {
     struct model *m = &objects[object];
-    return m->shape == ARRAY  ? &((struct array *)m->real)->fields[field]
+    return m->shape == ARRAY  ? &((void **)((char *)m->real + array_bytes()))[field]
            : m->shape == LIST ? &((struct list *)m->real)->fields[field]
                               : &((struct pair *)m->real)->fields[field];
 }
 
 static void finalized(void *object)
 {
-    said_finalized[((struct pair *)object)->number]++;
+    const struct model *m = &objects[((struct pair *)object)->number];
+    said_finalized[m - objects]++;
+    for (int w = 0; w < WEAKS; w++) {
+        if (m->weak[w] != NULL && arn_weak_get(m->weak[w]) != NULL)
+            failure = "a finalizer sees a weak reference to its object";
+    }
+}
+
+/* How an object of type PHOENIX stays: it is held again, or for ever. */
+static bool stays_for_ever(int object)
+{
+    return object % 8 == 7;
 }
 
 static void resurrected(void *object)
 {
     finalized(object);
-    arn_incref(object); /* the program holds it again */
+    if (stays_for_ever(((struct pair *)object)->number))
+        arn_immortalize(object);
+    else
+        arn_incref(object);
 }
 
 static void weak_told(arn_weak *weak, void *context)
 {
+    (void)weak;
     struct model *m = context;
     said_weak[m - objects]++;
-    if (arn_weak_get(weak) != NULL)
-        failure = "a cleared weak reference gives an object";
-    m->weak_told = true;
+    for (int w = 0; w < WEAKS; w++) {
+        if (m->weak[w] != NULL && arn_weak_get(m->weak[w]) != NULL)
+            failure = "a cleared weak reference gives an object";
+    }
 }
 
 static bool may_refer(const struct model *m)
@@ -154,7 +197,28 @@ static int references_to(int object)
 
 static void tell_weak(struct model *m)
 {
-    should_tell[m - objects] += m->weak != NULL && !m->weak_told;
+    for (int w = 0; w < WEAKS; w++) {
+        should_tell[m - objects] += m->weak[w] != NULL && !m->weak_told[w];
+        m->weak_told[w] = true;
+    }
+}
+
+/* It was finalized for the first time. */
+static void resurrect(int object)
+{
+    struct model *m = &objects[object];
+    m->was_finalized = true;
+    if (m->shape == PHOENIX && stays_for_ever(object))
+        m->immortal = true;
+    else
+        m->held += m->shape == PHOENIX;
+}
+
+static void die(struct model *m)
+{
+    m->alive = false;
+    live_objects--;
+    lists_dead += m->shape == LIST;
 }
 
 /* The last reference has gone: and of what it alone refers to. */
@@ -170,15 +234,12 @@ static void model_release(int object)
             continue;
         tell_weak(m);
         if ((m->shape == FINALIZED || m->shape == PHOENIX) && !m->was_finalized) {
-            m->was_finalized = true;
             should_finalize[next]++;
-            if (m->shape == PHOENIX) {
-                m->held++;
+            resurrect(next);
+            if (m->shape == PHOENIX)
                 continue;
-            }
         }
-        m->alive = false;
-        live_objects--;
+        die(m);
         for (int f = 0; m->shape != LEAF && f < FIELDS; f++) {
             if (m->fields[f] != NONE)
                 stack[depth++] = m->fields[f];
@@ -189,7 +250,7 @@ static void model_release(int object)
 static bool is_candidate(const struct model *m, int oldest)
 {
     return m->alive && m->shape != LEAF && !m->untracked && !m->frozen && !m->immortal &&
-           m->generation <= oldest;
+           !m->shared && m->domain == bound && m->generation <= oldest;
 }
 
 /* What can be reached from what is not in `wanted`, or is held. */
@@ -197,7 +258,7 @@ static void spread(const bool wanted[OBJECTS], bool reached[OBJECTS])
 {
     bool again = true;
     for (int i = 0; i < OBJECTS; i++)
-        reached[i] = objects[i].alive && (!wanted[i] || objects[i].held > 0);
+        reached[i] = objects[i].alive && (!wanted[i] || objects[i].held > 0 || objects[i].immortal);
     while (again) {
         again = false;
         for (int i = 0; i < OBJECTS; i++) {
@@ -225,16 +286,14 @@ static long model_collect(int oldest)
             continue;
         tell_weak(m);
         if ((m->shape == FINALIZED || m->shape == PHOENIX) && !m->was_finalized) {
-            m->was_finalized = true;
             should_finalize[i]++;
-            m->held += m->shape == PHOENIX;
+            resurrect(i);
         }
     }
     spread(garbage, reached);
     for (int i = 0; i < OBJECTS; i++) {
         if (garbage[i] && !reached[i]) {
-            objects[i].alive = false;
-            live_objects--;
+            die(&objects[i]);
             collected++;
         }
     }
@@ -266,7 +325,8 @@ static void see(void *object, void *context)
         shape++;
     int number = number_of(object, shape);
     seen++;
-    if (number < 0 || number >= OBJECTS || !objects[number].alive || objects[number].real != object)
+    if (number < 0 || number >= OBJECTS || !objects[number].alive ||
+        objects[number].real != object || objects[number].domain != bound)
         failure = "an object lives that should not";
 }
 
@@ -276,12 +336,38 @@ static void wrong_count(void *object, long extra, void *context)
     failure = "arn_verify: a count is wrong";
 }
 
+static void bind(int domain)
+{
+    bound = domain;
+    arn_domain_bind(domains[domain]);
+}
+
+/* Of another domain's objects, what they refer to here is held by the program. */
+static void verify(void)
+{
+    static void *held[OBJECTS * 8];
+    size_t count = 0;
+    for (int i = 0; i < OBJECTS; i++) {
+        const struct model *m = &objects[i];
+        for (int h = 0; m->alive && m->domain == bound && h < m->held && count < OBJECTS * 4; h++)
+            held[count++] = m->real;
+        for (int f = 0; may_refer(m) && m->domain != bound && f < FIELDS; f++) {
+            if (m->fields[f] != NONE && objects[m->fields[f]].domain == bound)
+                held[count++] = objects[m->fields[f]].real;
+        }
+    }
+    if (count < OBJECTS * 4)
+        arn_verify(held, count, wrong_count, NULL);
+}
+
 static void compare(bool thorough)
 {
     if (memcmp(said_finalized, should_finalize, sizeof said_finalized) != 0)
         failure = "finalizers";
     if (memcmp(said_weak, should_tell, sizeof said_weak) != 0)
         failure = "weak references' callbacks";
+    if (lists_cleared != lists_dead)
+        failure = "how many lists were cleared";
     for (int i = 0; i < OBJECTS; i++) {
         const struct model *m = &objects[i];
         if (!m->alive)
@@ -296,17 +382,15 @@ static void compare(bool thorough)
     if (!thorough)
         return;
     seen = 0;
-    arn_foreach_object(see, NULL);
+    int now = bound;
+    for (int d = 0; d < DOMAINS; d++) {
+        bind(d);
+        arn_foreach_object(see, NULL);
+        verify();
+    }
+    bind(now);
     if (seen != (size_t)live_objects)
         failure = "the number of objects";
-    void *held[OBJECTS * 4];
-    size_t count = 0;
-    for (int i = 0; i < OBJECTS; i++) {
-        for (int h = 0; objects[i].alive && h < objects[i].held && count < OBJECTS * 4; h++)
-            held[count++] = objects[i].real;
-    }
-    if (count < OBJECTS * 4)
-        arn_verify(held, count, wrong_count, NULL);
 }
 
 /* ---- operations ---- */
@@ -343,10 +427,60 @@ static int reachable(unsigned n)
     return at;
 }
 
+/* What automatic collections did is what they may have done. */
+
+static bool lives[OBJECTS];
+
+static void note_alive(void *object, void *context)
+{
+    (void)context;
+    arn_type *type = arn_typeof(object);
+    enum shape shape = 0;
+    while (types[shape] != type)
+        shape++;
+    lives[number_of(object, shape)] = true;
+}
+
+static void follow_automatic(void)
+{
+    bool wanted[OBJECTS], reached[OBJECTS], dead[OBJECTS];
+    memset(lives, 0, sizeof lives);
+    arn_foreach_object(note_alive, NULL);
+    for (int i = 0; i < OBJECTS; i++)
+        wanted[i] = is_candidate(&objects[i], ARN_GENERATIONS - 1);
+    spread(wanted, reached);
+    for (int i = 0; i < OBJECTS; i++) { /* found, whether it then lived on or not */
+        struct model *m = &objects[i];
+        dead[i] = wanted[i] && !reached[i] && !lives[i];
+        bool finalizes = said_finalized[i] > should_finalize[i];
+        if (!wanted[i] || reached[i] || !(dead[i] || finalizes || said_weak[i] > should_tell[i]))
+            continue;
+        tell_weak(m);
+        if ((m->shape == FINALIZED || m->shape == PHOENIX) && !m->was_finalized) {
+            should_finalize[i]++;
+            resurrect(i);
+        }
+    }
+    spread(wanted, reached);
+    for (int i = 0; i < OBJECTS; i++) {
+        if (dead[i] && reached[i])
+            failure = "an object that was resurrected is gone";
+        if (dead[i])
+            die(&objects[i]);
+    }
+    for (int i = 0; i < OBJECTS; i++) {
+        for (int f = 0; dead[i] && f < FIELDS; f++) {
+            if (objects[i].fields[f] != NONE)
+                model_release(objects[i].fields[f]);
+        }
+    }
+}
+
 static void make(unsigned shape)
 {
     int i = 0;
-    while (i < OBJECTS && (objects[i].alive || objects[i].weak != NULL))
+    while (i < OBJECTS && (objects[i].alive || objects[i].weak[0] != NULL ||
+                           objects[i].weak[1] != NULL || objects[i].weak[2] != NULL))
         i++;
     if (i == OBJECTS)
         return;
@@ -355,17 +489,16 @@ static void make(unsigned shape)
         failure = "no memory";
         return;
     }
-    objects[i] = (struct model){.alive = true, .shape = shape, .held = 1, .real = real};
+    /* Its number is not known yet, and the memory is zero: it is met as number 0. */
+    number_it(real, shape, i);
+    if (automatic)
+        follow_automatic();
+    objects[i] =
+        (struct model){.alive = true, .shape = shape, .held = 1, .real = real, .domain = bound};
     for (int f = 0; f < FIELDS; f++)
         objects[i].fields[f] = NONE;
-    if (shape == ARRAY) {
-        ((struct array *)real)->number = i;
-    } else if (shape == LIST) {
-        ((struct list *)real)->number = i;
+    if (shape == LIST)
         ((struct list *)real)->fields = arn_calloc(FIELDS, sizeof(void *));
-    } else {
-        ((struct pair *)real)->number = i;
-    }
     live_objects++;
 }
 
@@ -392,6 +525,18 @@ static void set(int from, unsigned f, int to, bool moves)
         arn_set(field, real);
 }
 
+/* The domain's automatic collections: often, or not at all. */
+static void pace(arn_domain *domain)
+{
+    static const size_t often[ARN_GENERATIONS] = {7, 2, 2};
+    arn_domain_bind(domain);
+    if (automatic)
+        arn_gc_set_threshold(often);
+    else
+        arn_gc_disable();
+    bind(bound);
+}
+
 static void drop(int object)
 {
     if (object == NONE)
@@ -404,21 +549,47 @@ static void drop(int object)
 
 static void collect(int oldest)
 {
+    if (automatic && oldest < ARN_GENERATIONS - 1) { /* how old they are is not known */
+        arn_gc_collect(oldest);
+        follow_automatic();
+        return;
+    }
     long should = model_collect(oldest);
     if (arn_gc_collect(oldest) != should)
         failure = "how many were collected";
 }
 
-static void weak(int object)
+/* Automatic full passes find as much as exhaustive ones: nothing becomes garbage unsuspected. */
+static void collect_suspects(void)
+{
+    long should = model_collect(ARN_GENERATIONS - 1);
+    if (arn__domain_here() == NULL ||
+        arn__cycle_collect(arn__domain_here(), ARN_GENERATIONS - 1, true) != should)
+        failure = "how many suspects were collected";
+}
+
+static void pass_over_young(void)
+{
+    for (int i = 0; i < OBJECTS; i++) {
+        struct model *m = &objects[i];
+        if (m->alive && m->shape != LEAF && !m->untracked && m->domain == bound)
+            m->generation = 2;
+    }
+    if (arn__domain_here() != NULL)
+        arn__cycle_pass_over_young(arn__domain_here());
+}
+
+static void weak(int object, unsigned n)
 {
     if (object == NONE)
         return;
     struct model *m = &objects[object];
-    if (m->weak == NULL) {
-        m->weak_told = false;
-        m->weak = arn_weak_new(m->real, weak_told, m);
-    } else if (!m->weak_told) {
-        void *real = arn_weak_get(m->weak);
+    unsigned w = n % WEAKS;
+    if (m->weak[w] == NULL) {
+        m->weak_told[w] = false;
+        m->weak[w] = arn_weak_new(m->real, weak_told, m);
+    } else if (!m->weak_told[w]) {
+        void *real = arn_weak_get(m->weak[w]);
         if (real != m->real)
             failure = "a weak reference does not give its object";
         arn_xdecref(real);
@@ -428,10 +599,10 @@ static void weak(int object)
 static void forget_weak(unsigned n)
 {
     struct model *m = &objects[n % OBJECTS];
-    if (m->weak != NULL && (m->weak_told || m->alive)) {
-        arn_weak_release(m->weak);
-        m->weak = NULL;
-    }
+    unsigned w = n / OBJECTS % WEAKS;
+    arn_weak_release(m->weak[w]);
+    m->weak[w] = NULL;
+    m->weak_told[w] = false;
 }
 
 static void track(int object, bool on)
@@ -454,7 +625,7 @@ static void freeze(bool on)
     size_t should = 0;
     for (int i = 0; i < OBJECTS; i++) {
         struct model *m = &objects[i];
-        if (!m->alive || m->shape == LEAF || (on && m->untracked))
+        if (!m->alive || m->domain != bound || m->shape == LEAF || (on && m->untracked))
             continue;
         if (!on && m->frozen)
             m->generation = 2;
@@ -466,9 +637,59 @@ static void freeze(bool on)
     else
         arn_gc_unfreeze();
     for (int i = 0; on && i < OBJECTS; i++)
-        should += objects[i].alive && objects[i].untracked && objects[i].frozen;
+        should += objects[i].alive && objects[i].domain == bound && objects[i].untracked &&
+                  objects[i].frozen;
     if (arn_gc_freeze_count() != should)
         failure = "the number of frozen objects";
+}
+
+/* What another domain refers to there is given up first. */
+static void destroy_domain(int domain)
+{
+    for (int i = 0; i < OBJECTS; i++) {
+        for (int f = 0; may_refer(&objects[i]) && f < FIELDS; f++) {
+            int to = objects[i].fields[f];
+            if (objects[i].domain != domain && to != NONE && objects[to].domain == domain)
+                set(i, (unsigned)f, NONE, false);
+        }
+    }
+    bool dead[OBJECTS];
+    for (int i = 0; i < OBJECTS; i++) {
+        struct model *m = &objects[i];
+        dead[i] = m->alive && m->domain == domain;
+        if (!dead[i])
+            continue;
+        die(m);
+        m->held = 0;
+        for (int w = 0; w < WEAKS; w++)
+            m->weak_told[w] = true;
+    }
+    for (int i = 0; i < OBJECTS; i++) {
+        for (int f = 0; dead[i] && objects[i].shape != LEAF && f < FIELDS; f++) {
+            if (objects[i].fields[f] != NONE && objects[objects[i].fields[f]].domain != domain)
+                model_release(objects[i].fields[f]);
+        }
+    }
+    bind(0);
+    arn_domain_destroy(domains[domain]);
+    domains[domain] = arn_domain_create();
+    pace(domains[domain]);
+}
+
+/* A child finds what the parent would have found. */
+static void in_a_child(void)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        collect(ARN_GENERATIONS - 1);
+        compare(true);
+        _exit(failure != NULL);
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    if (status != 0)
+        failure = "in a child";
 }
 
 static void perform(const struct operation *op)
@@ -491,7 +712,7 @@ static void perform(const struct operation *op)
             arn_incref(objects[object].real);
         }
     } else if (what < 228)
-        weak(reachable(op->a));
+        weak(reachable(op->a), op->b);
     else if (what < 232)
         forget_weak(op->a);
     else if (what < 236)
@@ -504,8 +725,23 @@ static void perform(const struct operation *op)
             objects[object].immortal = true;
             arn_immortalize(objects[object].real);
         }
-    } else
-        collect((int)(op->a % ARN_GENERATIONS));
+        if (object != NONE && op->b % 8 == 1) {
+            objects[object].shared = true;
+            arn_share(objects[object].real);
+        }
+    } else if (what < 240) {
+        if (op->a % 16 == 0)
+            destroy_domain(1);
+        else if (op->a % 16 == 1)
+            in_a_child();
+        else
+            bind((int)(op->b % DOMAINS));
+    } else if (what < 243)
+        collect_suspects();
+    else if (what < 244)
+        pass_over_young();
+    else
+        collect((const int[]){0, 0, 1, 1, 2}[op->a % 5]);
 }
 
 /* ---- programs ---- */
@@ -529,6 +765,16 @@ static void generate(struct operation *program, uint64_t seed)
     }
 }
 
+/* Shared objects of the domain that is not bound wait for that. */
+static void release_shared(void)
+{
+    int now = bound;
+    bind(0);
+    if (arn__domain_here() != NULL)
+        arn__rc_drain_remote(arn__domain_here());
+    bind(now);
+}
+
 static bool run(const struct operation *program, int length, bool tells)
 {
     memset(objects, 0, sizeof objects);
@@ -539,9 +785,13 @@ static bool run(const struct operation *program, int length, bool tells)
     memset(should_finalize, 0, sizeof should_finalize);
     memset(should_tell, 0, sizeof should_tell);
     register_types();
-    arn_gc_disable();
+    lists_cleared = lists_dead = bound = 0;
+    domains[1] = arn_domain_create();
+    for (int d = 0; d < DOMAINS; d++)
+        pace(domains[d]);
     for (int i = 0; i < length && failure == NULL; i++) {
         perform(&program[i]);
+        release_shared();
         compare(program[i].what >= 200 || i + 1 == length);
         if (failure != NULL && tells)
             fprintf(stderr, "operation %d of %d (%u %u %u %u): %s\n", i, length, program[i].what,
@@ -592,6 +842,8 @@ TEST(objects_random, do_what_reachability_says)
     uint64_t end = seed + (count == NULL ? PROGRAMS : strtoull(count, NULL, 10));
     for (; seed < end; seed++) {
         generate(program, seed);
+        automatic = seed % 4 == 0;
+        padding_bytes = paddings[seed % (sizeof paddings / sizeof *paddings)];
         if (!fails(program, OPERATIONS))
             continue;
         int length = shorten(program, OPERATIONS);
@@ -600,7 +852,7 @@ TEST(objects_random, do_what_reachability_says)
         for (int i = 0; i < length; i++)
             fprintf(stderr, "    {%u, %u, %u, %u},\n", program[i].what, program[i].a, program[i].b,
                     program[i].c);
-        IN_OWN_PROCESS(run(program, length, true));
+        IN_OWN_PROCESS(EXPECT_TRUE(run(program, length, true)));
         EXPECT_TRUE(!"a random program does not do what reachability says");
         return;
     }
