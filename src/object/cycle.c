@@ -195,7 +195,6 @@ static void count_garbage(struct pass *pass, const struct candidate *candidate)
 static void hold(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    arn__uncalm(arn__header(candidate->object));
     arn__header(candidate->object)->count++;
 }
 
@@ -342,8 +341,8 @@ struct survey {
     unsigned events;
 };
 
-/* One generation older, and calm after a full pass; garbage, too, for it may be resurrected. What was no
- * candidate stays as it is. A header is written only if that changes it: quiet pages stay shared with a
+/* One generation older, and calm after a full pass; garbage is older, too, for it may be resurrected, and
+ * a suspect then. What was no candidate stays as it is. A header is written only if that changes it: quiet pages stay shared with a
  * parent. */
 static void promote(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
@@ -354,11 +353,15 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
     if (kind & (OBJECT_UNTRACKED | OBJECT_SHARED))
         return;
     unsigned generation = arn__generation(kind);
-    if (pass->entries[pool->pass_idx << SLOT_BITS | slot] != 0 && generation <= pass->oldest) {
+    uint32_t entry = pass->entries[pool->pass_idx << SLOT_BITS | slot];
+    if (entry != 0 && generation <= pass->oldest) {
         generation = generation < GENERATION_OLD ? generation + 1 : GENERATION_OLD;
         if (pass->oldest == GENERATION_OLD) {
             generation = GENERATION_OLD;
-            arn__calm(header);
+            if (entry >= REACHED)
+                arn__calm(header);
+            else
+                arn__uncalm(header);
             kind = header->kind;
         }
         kind = (kind & ~OBJECT_GENERATION) | generation << GENERATION_SHIFT;
