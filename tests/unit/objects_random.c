@@ -643,9 +643,11 @@ static void freeze(bool on)
         failure = "the number of frozen objects";
 }
 
-/* What another domain refers to there is given up first. */
+/* What another domain refers to there is given up first: bound, so that its shared objects, too, are
+ * released at once. */
 static void destroy_domain(int domain)
 {
+    bind(0);
     for (int i = 0; i < OBJECTS; i++) {
         for (int f = 0; may_refer(&objects[i]) && f < FIELDS; f++) {
             int to = objects[i].fields[f];
@@ -670,7 +672,6 @@ static void destroy_domain(int domain)
                 model_release(objects[i].fields[f]);
         }
     }
-    bind(0);
     arn_domain_destroy(domains[domain]);
     domains[domain] = arn_domain_create();
     pace(domains[domain]);
