@@ -137,21 +137,51 @@ static void select_suspects(struct pass *pass)
     arn__pass_sweep(pass, true, enter_count);
 }
 
+/* ---- references that wait for their entries ---- */
+
+/* Objects refer to others all over the heap, and an entry that is in no cache takes as long as a hundred
+ * instructions: a few are asked for before the first is looked at. */
+
+/* False: the object is no candidate for sure. True may mean that all places are taken: see `is_full`. */
+static inline bool wait_for_entry(struct pass *pass, void *referent)
+{
+    uint32_t index = arn__pass_index(pass, referent);
+    if (index == 0)
+        return false;
+    __builtin_prefetch(&pass->entries[index], 1);
+    pass->waiting[pass->waiting_count++] = (struct waiting){referent, index};
+    return true;
+}
+
+static inline bool is_full(const struct pass *pass)
+{
+    return pass->waiting_count == WAITING_MOST;
+}
+
 /* ---- subtracting and marking ---- */
+
+static void subtract_waiting(struct pass *pass)
+{
+    for (unsigned i = 0; i < pass->waiting_count; i++) {
+        const struct waiting *waiting = &pass->waiting[i];
+        uint32_t *entry = &pass->entries[waiting->index];
+        if (*entry == 0 || *entry >= REACHED)
+            continue;
+        if (__builtin_expect(*entry == 1, 0))
+            arn__misuse_of("arn_gc_collect", waiting->referent,
+                           "referred to more often than counted",
+                           arn__typed_pool(waiting->referent)->bin->type_name);
+        else
+            --*entry;
+    }
+    pass->waiting_count = 0;
+}
 
 static void subtract_reference(void *referent, void *context)
 {
     struct pass *pass = context;
-    uint32_t index = arn__pass_index(pass, referent);
-    uint32_t *entry = &pass->entries[index];
-    if (index == 0 || *entry == 0 || *entry >= REACHED)
-        return;
-    if (__builtin_expect(*entry == 1, 0)) {
-        arn__misuse_of("arn_gc_collect", referent, "referred to more often than counted",
-                       arn__typed_pool(referent)->bin->type_name);
-        return;
-    }
-    --*entry;
+    if (wait_for_entry(pass, referent) && is_full(pass))
+        subtract_waiting(pass);
 }
 
 static void subtract(struct pass *pass, const struct candidate *candidate)
@@ -159,18 +189,32 @@ static void subtract(struct pass *pass, const struct candidate *candidate)
     arn__traverse(candidate->pool->bin->type, candidate->object, subtract_reference, pass);
 }
 
+static void subtract_all(struct pass *pass)
+{
+    arn__pass_sweep(pass, false, subtract);
+    subtract_waiting(pass);
+}
+
+static void reach_waiting(struct pass *pass)
+{
+    for (unsigned i = 0; i < pass->waiting_count; i++) {
+        const struct waiting *waiting = &pass->waiting[i];
+        uint32_t *entry = &pass->entries[waiting->index];
+        if (*entry == 0 || *entry >= REACHED)
+            continue;
+        if (waiting->index > pass->at)
+            *entry = 2; /* as good as referred to from outside: the sweep will come by */
+        else
+            push(pass, entry, waiting->index, waiting->referent);
+    }
+    pass->waiting_count = 0;
+}
+
 static void reach(void *referent, void *context)
 {
     struct pass *pass = context;
-    uint32_t index = arn__pass_index(pass, referent);
-    uint32_t *entry = &pass->entries[index];
-    if (index == 0 || *entry == 0 || *entry >= REACHED)
-        return;
-    if (index > pass->at) {
-        *entry = 2; /* as good as referred to from outside: the sweep will come by */
-        return;
-    }
-    push(pass, entry, index, referent);
+    if (wait_for_entry(pass, referent) && is_full(pass))
+        reach_waiting(pass);
 }
 
 /* What lies ahead is left to the sweep: so most objects are visited in order of addresses. */
@@ -182,6 +226,16 @@ static void mark(struct pass *pass, const struct candidate *candidate)
     pass->at = candidate->index;
     arn__traverse(candidate->pool->bin->type, candidate->object, reach, pass);
     follow(pass, reach);
+}
+
+static void mark_all(struct pass *pass)
+{
+    arn__pass_sweep(pass, false, mark);
+    pass->at = UINT32_MAX; /* nothing lies ahead any more */
+    while (pass->waiting_count > 0) {
+        reach_waiting(pass);
+        follow(pass, reach);
+    }
 }
 
 static void count_garbage(struct pass *pass, const struct candidate *candidate)
@@ -259,7 +313,7 @@ static void resurrect(struct pass *pass, const struct candidate *candidate)
 static void keep_resurrected(struct pass *pass)
 {
     arn__pass_sweep(pass, false, enter_count_again);
-    arn__pass_sweep(pass, false, subtract);
+    subtract_all(pass);
     bool releasing = arn__rc_hold_back(pass->domain);
     arn__pass_sweep(pass, false, resurrect);
     arn__rc_go_on(pass->domain, releasing);
@@ -289,13 +343,24 @@ static void save(struct pass *pass, const struct candidate *candidate)
     *candidate->entry = REACHED;
 }
 
+static void drop_waiting(struct pass *pass)
+{
+    unsigned count = pass->waiting_count;
+    pass->waiting_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t entry = pass->entries[pass->waiting[i].index];
+        if (entry == 0 || entry >= REACHED)
+            arn_decref(pass->waiting[i].referent);
+    }
+}
+
 static void drop_outside(void *referent, void *context)
 {
     struct pass *pass = context;
-    uint32_t index = arn__pass_index(pass, referent);
-    uint32_t entry = index == 0 ? 0 : pass->entries[index];
-    if (entry == 0 || entry >= REACHED)
+    if (!wait_for_entry(pass, referent))
         arn_decref(referent);
+    else if (is_full(pass))
+        drop_waiting(pass);
 }
 
 /* The references to what is no garbage. */
@@ -329,6 +394,7 @@ static size_t dispose(struct pass *pass, bool saves)
         arn__pass_sweep(pass, false, save);
     } else {
         arn__pass_sweep(pass, false, drop_references);
+        drop_waiting(pass);
         arn__pass_sweep(pass, false, free_object);
     }
     return pass->garbage;
@@ -439,8 +505,8 @@ static long collect(struct pass *pass, bool suspects)
         select_young(pass);
     else
         select_all(pass);
-    arn__pass_sweep(pass, false, subtract);
-    arn__pass_sweep(pass, false, mark);
+    subtract_all(pass);
+    mark_all(pass);
     arn__pass_sweep(pass, false, count_garbage);
     if (saves && !make_room_for_saved(pass))
         return -1;

@@ -17,6 +17,13 @@ enum {
 /* An entry that is done with, or links to the next to be done: the lowest bits are an index. */
 #define REACHED 0x80000000u
 
+enum { WAITING_MOST = 32 };
+
+struct waiting {
+    void *referent;
+    uint32_t index;
+};
+
 struct pass {
     struct arn_domain *domain;
     const char *function; /* of the program's call, for what is said of misuse */
@@ -32,6 +39,8 @@ struct pass {
     uint32_t list;   /* index of the first entry whose references are to be followed; 0: none */
     char *next;      /* an object whose references are to be followed before; NULL: none */
     size_t candidates, garbage, resurrected;
+    unsigned waiting_count; /* references whose entries have been asked for */
+    struct waiting waiting[WAITING_MOST];
     bool called;               /* functions of the program, since the entries were made */
     struct arn_weak *detached; /* to be called back */
 };
