@@ -40,7 +40,7 @@ static void select_object(struct descriptor *pool, uint32_t slot, char *object, 
     struct pass *pass = context;
     const struct arn__header *header = arn__header(object);
     if (may_be_candidate(header) && arn__generation(header->kind) <= pass->oldest) {
-        pass->entries[pool->pass_idx << SLOT_BITS | slot] = 1 + arn__local_count(header);
+        arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, 1 + arn__local_count(header));
         pass->candidates++;
     }
 }
@@ -92,6 +92,7 @@ static void discover(void *object, void *context)
     uint32_t index = pool->pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
     if (pass->entries[index] != 0)
         return;
+    arn__pass_enter(pass, index, REACHED);
     push(pass, &pass->entries[index], index, object);
     pass->candidates++;
 }
@@ -529,6 +530,8 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
         pass.oldest = oldest;
         collected = collect(&pass, suspects);
         arn__pass_end(&pass);
+        if (!young)
+            arn__pass_give_back(collector);
     }
     if (collected > 0 || !young)
         arn__domain_release_empty(domain);

@@ -41,10 +41,9 @@ struct rest {
 
 struct collector {
     size_t thresholds[ARN_GENERATIONS];
-    size_t counts
-        [ARN_GENERATIONS]; /* [0]: tracked objects allocated less released; then collections of the
-                                     * generation below */
-    size_t due;            /* counts[0] at which a new object begins a collection */
+    /* [0]: tracked objects allocated less released; then collections of the generation below. */
+    size_t counts[ARN_GENERATIONS];
+    size_t due; /* counts[0] at which a new object begins a collection */
     bool disabled;
     bool running; /* no pool leaves the domain meanwhile */
     bool emptied; /* one would have */
@@ -52,7 +51,8 @@ struct collector {
     unsigned fulls;         /* automatic ones */
     size_t objects_at_full; /* when the last full pass ended */
     struct rest rests[2];   /* of young collections, and of full ones */
-    void *kept_map;         /* see cycle.c */
+    void *kept_map;         /* entries for the next pass: see pass.c */
+    uint32_t kept_pools;
     struct arn_gc_stats stats[ARN_GENERATIONS];
     struct watcher *watchers;
     size_t watcher_count;

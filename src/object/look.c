@@ -145,7 +145,7 @@ static void enter(struct descriptor *pool, uint32_t slot, char *object, void *co
     struct pass *pass = context;
     const struct arn__header *header = arn__header(object);
     if (!(header->kind & OBJECT_SHARED) && !arn__is_immortal(header->count))
-        pass->entries[pool->pass_idx << SLOT_BITS | slot] = 1;
+        arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, 1);
 }
 
 static void note_references(struct descriptor *pool, uint32_t slot, char *object, void *context)

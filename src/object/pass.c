@@ -9,13 +9,15 @@
 
 enum {
     POOLS_MOST = 1 << (31 - SLOT_BITS), /* 32 GiB of the smallest objects */
-    KEPT_POOLS = 64,                    /* whose entries stay mapped */
+    FIRST_POOLS = 32,                   /* whose entries are mapped at least */
+    KEPT_POOLS = 512,                   /* whose entries stay mapped, at most */
     HUGE_BYTES = 8 << 20,
 };
 
 static size_t map_bytes_for(uint32_t pools)
 {
-    return ((size_t)pools + 1) * (sizeof(char *) + POOL_SLOTS * sizeof(uint32_t));
+    return ((size_t)pools + 1) *
+           (sizeof(char *) + POOL_SLOTS * sizeof(uint32_t) + POOL_WORDS * sizeof(uint64_t));
 }
 
 /* Objects refer to others all over the heap: with huge pages, their entries are found faster. */
@@ -29,24 +31,45 @@ static void *map_entries(size_t bytes)
     return map;
 }
 
+void arn__pass_give_back(struct collector *collector)
+{
+    if (collector->kept_map != NULL)
+        arn__os_unmap(collector->kept_map, map_bytes_for(collector->kept_pools));
+    collector->kept_map = NULL;
+    collector->kept_pools = 0;
+}
+
+/* For small passes, which come again and again: as much as was needed so far. */
+static void *keep_entries(struct collector *collector, uint32_t most)
+{
+    uint32_t room = FIRST_POOLS;
+    while (room < most)
+        room *= 2;
+    if (room > collector->kept_pools) {
+        void *map = arn__os_map(map_bytes_for(room));
+        if (map == NULL)
+            return NULL;
+        arn__pass_give_back(collector);
+        collector->kept_map = map;
+        collector->kept_pools = room;
+    }
+    return collector->kept_map;
+}
+
 bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most,
                      const char *function)
 {
     struct collector *collector = &domain->collector;
-    *pass = (struct pass){.domain = domain, .function = function};
-    pass->room = most <= KEPT_POOLS ? KEPT_POOLS : most;
-    pass->map_bytes = map_bytes_for(pass->room);
-    void *map = NULL;
-    if (pass->room == KEPT_POOLS && collector->kept_map != NULL)
-        map = collector->kept_map;
-    else if (pass->room < POOLS_MOST)
-        map = map_entries(pass->map_bytes);
-    if (map == NULL)
+    *pass = (struct pass){.domain = domain, .function = function, .is_kept = most <= KEPT_POOLS};
+    if (most >= POOLS_MOST)
         return false;
-    if (pass->room == KEPT_POOLS)
-        collector->kept_map = map;
-    pass->entries = map;
-    pass->bases = (char **)(pass->entries + ((size_t)pass->room + 1) * POOL_SLOTS);
+    pass->map_bytes = map_bytes_for(most);
+    pass->entries = pass->is_kept ? keep_entries(collector, most) : map_entries(pass->map_bytes);
+    if (pass->entries == NULL)
+        return false;
+    size_t room = (size_t)(pass->is_kept ? collector->kept_pools : most) + 1;
+    pass->bits = (uint64_t *)(pass->entries + room * POOL_SLOTS);
+    pass->bases = (char **)(pass->bits + room * POOL_WORDS);
     return true;
 }
 
@@ -56,22 +79,24 @@ void arn__pass_join(struct pass *pass, struct descriptor *pool, char *base)
     pass->bases[pool->pass_idx] = base;
 }
 
+/* Of what is kept, most was not touched: that is zero still. */
+static void clear(struct pass *pass, uint32_t pass_idx)
+{
+    uint64_t *bits = &pass->bits[pass_idx * POOL_WORDS];
+    for (uint32_t word = 0; word < POOL_WORDS; word++) {
+        if (bits[word] != 0)
+            memset(&pass->entries[pass_idx * POOL_SLOTS + word * 64], 0, 64 * sizeof(uint32_t));
+        bits[word] = 0;
+    }
+}
+
 void arn__pass_end(struct pass *pass)
 {
     for (uint32_t i = 1; i <= pass->pools; i++) {
-        struct descriptor *pool = arn__descriptor(pass->bases[i]);
-        pool->pass_idx = 0;
-        if (pass->room == KEPT_POOLS)
-            memset(&pass->entries[(size_t)i << SLOT_BITS], 0,
-                   pool->bin->capacity * sizeof(uint32_t));
+        arn__descriptor(pass->bases[i])->pass_idx = 0;
+        if (pass->is_kept)
+            clear(pass, i);
     }
-    if (pass->room != KEPT_POOLS)
+    if (!pass->is_kept)
         arn__os_unmap(pass->entries, pass->map_bytes);
-}
-
-void arn__pass_give_back(struct collector *collector)
-{
-    if (collector->kept_map != NULL)
-        arn__os_unmap(collector->kept_map, map_bytes_for(KEPT_POOLS));
-    collector->kept_map = NULL;
 }

@@ -12,6 +12,7 @@
 enum {
     SLOT_BITS = 10, /* a pool of a slice holds at most so many slots, of 16 bytes */
     POOL_SLOTS = 1 << SLOT_BITS,
+    POOL_WORDS = POOL_SLOTS / 64, /* with a bit for each slot */
 };
 
 /* An entry that is done with, or links to the next to be done: the lowest bits are an index. */
@@ -28,9 +29,10 @@ struct pass {
     struct arn_domain *domain;
     const char *function; /* of the program's call, for what is said of misuse */
     uint32_t pools;       /* taking part: pass_idx 1 to this */
-    uint32_t room;
-    char **bases;      /* by pass_idx */
-    uint32_t *entries; /* POOL_SLOTS for each pass_idx */
+    bool is_kept;         /* the map, for the next pass */
+    char **bases;         /* by pass_idx */
+    uint32_t *entries;    /* POOL_SLOTS for each pass_idx */
+    uint64_t *bits; /* POOL_WORDS: candidates, for sweeps to find them among many that are none */
     size_t map_bytes;
 
     /* The collector's: see cycle.c. */
@@ -81,6 +83,12 @@ static inline char *arn__pass_object(const struct pass *pass, uint32_t index)
     return arn__slot(arn__descriptor(base)->bin, base, index & (POOL_SLOTS - 1));
 }
 
+static inline void arn__pass_enter(struct pass *pass, uint32_t index, uint32_t entry)
+{
+    pass->entries[index] = entry;
+    pass->bits[index >> 6] |= (uint64_t)1 << (index & 63);
+}
+
 /* Calls `step` for each candidate that is not REACHED, or for all: pool by pool, in order of addresses. */
 static inline __attribute__((always_inline)) void
 arn__pass_sweep(struct pass *pass, bool all,
@@ -90,12 +98,15 @@ arn__pass_sweep(struct pass *pass, bool all,
         char *base = pass->bases[i];
         struct descriptor *pool = arn__descriptor(base);
         const struct bin *bin = pool->bin;
-        uint32_t *entry = &pass->entries[(size_t)i << SLOT_BITS];
-        char *object = base + bin->first_bytes;
-        uint32_t carved = pool->carved;
-        for (uint32_t slot = 0; slot < carved; slot++, entry++, object += bin->slot_bytes) {
-            if (*entry != 0 && (all || *entry < REACHED))
-                step(pass, &(struct candidate){pool, entry, i << SLOT_BITS | slot, object});
+        uint32_t first = i << SLOT_BITS;
+        for (uint32_t from = 0; from < pool->carved; from += 64) {
+            for (uint64_t left = pass->bits[(first + from) >> 6]; left != 0; left &= left - 1) {
+                uint32_t slot = from + (uint32_t)__builtin_ctzll(left);
+                uint32_t *entry = &pass->entries[first + slot];
+                if (*entry != 0 && (all || *entry < REACHED))
+                    step(pass, &(struct candidate){pool, entry, first + slot,
+                                                   arn__slot(bin, base, slot)});
+            }
         }
     }
 }
