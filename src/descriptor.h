@@ -89,9 +89,9 @@ struct descriptor {
     union {
         /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
         struct free_list *frees_to;
-        struct {                   /* of objects */
-            uint32_t young_idx; /* with EVENT_YOUNG: in the domain's array of such pools */
-            uint32_t pass_idx;     /* 0: no part of the collection that runs */
+        struct {                /* of objects */
+            uint32_t young_idx; /* with an EVENT_YOUNG: in the domain's array of such pools */
+            uint32_t pass_idx;  /* 0: no part of the collection that runs */
         };
     };
     /* I1: what `local` lists, the remote word lists, a heap's list holds, and the program holds, add up

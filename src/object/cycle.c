@@ -56,8 +56,12 @@ static void select_pool(struct pass *pass, char *base)
 
 static void select_young(struct pass *pass)
 {
-    for (uint32_t i = 0; i < pass->domain->young_count; i++)
-        select_pool(pass, pass->domain->young[i]);
+    unsigned events = pass->oldest == 0 ? EVENT_NEW : EVENT_YOUNG;
+    for (uint32_t i = 0; i < pass->domain->young_count; i++) {
+        char *base = pass->domain->young[i];
+        if (arn__descriptor(base)->events & events)
+            select_pool(pass, base);
+    }
 }
 
 static void select_all(struct pass *pass)
@@ -435,9 +439,9 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
         if (kind != header->kind)
             header->kind = kind;
     }
-    survey->events |= generation < GENERATION_OLD                             ? EVENT_YOUNG
-                      : generation == GENERATION_OLD && !(kind & OBJECT_CALM) ? EVENT_SUSPECT
-                                                                              : 0;
+    static const unsigned events[] = {EVENT_NEW, EVENT_MIDDLE, EVENT_SUSPECT, 0};
+    if (!(kind & OBJECT_CALM))
+        survey->events |= events[generation];
 }
 
 static void promote_all(struct pass *pass)
@@ -448,7 +452,7 @@ static void promote_all(struct pass *pass)
         struct survey survey = {.pass = pass};
         arn__objects_each(pool, base, promote, &survey);
         if (pool == pool->bin->current)
-            survey.events |= EVENT_YOUNG;
+            survey.events |= EVENT_NEW;
         arn__domain_forget(pass->domain, pool, EVENTS & ~survey.events);
         if (survey.events != 0)
             arn__domain_note(pass->domain, pool, survey.events);
@@ -470,8 +474,7 @@ void arn__cycle_pass_over_young(struct arn_domain *domain)
         struct descriptor *pool = arn__descriptor(base);
         arn__objects_each(pool, base, grow_old, NULL);
         arn__domain_note(domain, pool, EVENT_SUSPECT);
-        if (pool != pool->bin->current)
-            arn__domain_forget(domain, pool, EVENT_YOUNG);
+        arn__domain_forget(domain, pool, pool == pool->bin->current ? EVENT_MIDDLE : EVENT_YOUNG);
     }
 }
 

@@ -168,6 +168,8 @@ arn_domain *arn_domain_bind(arn_domain *domain)
         /* Not own(): a thread that ends makes none. */
         struct arn_domain *mine = have_exit_key ? pthread_getspecific(exit_key) : NULL;
         arn__domain = mine != NULL ? mine : &nobody;
+        if (mine != NULL)
+            arn__rc_drain_remote(mine);
     }
     if (before->is_own || before == &nobody)
         return NULL;
@@ -277,7 +279,7 @@ void arn__domain_release_empty(struct arn_domain *domain)
 
 void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsigned events)
 {
-    if (events & ~pool->events & EVENT_YOUNG) {
+    if ((events & EVENT_YOUNG) && !(pool->events & EVENT_YOUNG)) {
         pool->young_idx = domain->young_count;
         domain->young[domain->young_count++] = domain->pools[pool->ordinal];
     }
@@ -286,12 +288,13 @@ void arn__domain_note(struct arn_domain *domain, struct descriptor *pool, unsign
 
 void arn__domain_forget(struct arn_domain *domain, struct descriptor *pool, unsigned events)
 {
-    if (events & pool->events & EVENT_YOUNG) {
-        char *last = domain->young[--domain->young_count];
-        domain->young[pool->young_idx] = last;
-        arn__descriptor(last)->young_idx = pool->young_idx;
-    }
+    bool was_young = pool->events & EVENT_YOUNG;
     pool->events &= (uint8_t)~events;
+    if (!was_young || (pool->events & EVENT_YOUNG))
+        return;
+    char *last = domain->young[--domain->young_count];
+    domain->young[pool->young_idx] = last;
+    arn__descriptor(last)->young_idx = pool->young_idx;
 }
 
 /* ---- looking ---- */

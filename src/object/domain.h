@@ -65,7 +65,7 @@ struct arn_domain {
     uint32_t shelf_count;
     uint32_t pool_count, pool_room, young_count;
     char **pools; /* where they begin; pool->ordinal is the index */
-    char **young; /* those with EVENT_YOUNG; pool->young_idx is the index; as much room */
+    char **young; /* those with an EVENT_YOUNG; pool->young_idx is the index; as much room */
     struct bin *bins;
     size_t held_bytes, peak_bytes, limit_bytes;
     size_t objects; /* tracked ones */

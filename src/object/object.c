@@ -54,7 +54,7 @@ static __attribute__((noinline)) void *new_slow(struct arn_type *type, size_t by
             slot = take_slot(bin, bytes);
         if (slot != NULL) {
             if (bin->is_large && tracked)
-                arn__domain_note(domain, arn__typed_pool(slot), EVENT_YOUNG);
+                arn__domain_note(domain, arn__typed_pool(slot), EVENT_NEW);
             return begin(bin, slot, bytes);
         }
     }
@@ -139,7 +139,7 @@ void arn_track(void *object)
     arn__uncalm(header);
     header->kind &= ~(OBJECT_UNTRACKED | OBJECT_GENERATION);
     domain->collector.counts[0]++;
-    arn__domain_note(domain, pool, EVENT_YOUNG);
+    arn__domain_note(domain, pool, EVENT_NEW);
 }
 
 void arn_untrack(void *object)

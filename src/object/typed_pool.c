@@ -213,7 +213,7 @@ static void begin_current(struct bin *bin, struct descriptor *pool)
     bin->current = pool;
     pool->local.needed = NEEDED_CURRENT_POOL;
     if (bin->type->info.shape != ARN_LEAF)
-        arn__domain_note(bin->domain, pool, EVENT_YOUNG);
+        arn__domain_note(bin->domain, pool, EVENT_NEW);
 }
 
 bool arn__bin_refill(struct bin *bin)

@@ -20,9 +20,11 @@ struct arn_domain;
 
 /* What happened in a pool since the collector last looked. */
 enum {
-    EVENT_YOUNG = 1,   /* objects of generations below the oldest may be here */
-    EVENT_SUSPECT = 2, /* objects of the oldest that are not calm are here */
-    POOL_PARTIAL = 4,  /* no event: the list that the pool is in */
+    EVENT_NEW = 1,     /* objects of the youngest generation may be here */
+    EVENT_MIDDLE = 2,  /* of the one after */
+    EVENT_SUSPECT = 4, /* of the oldest, and not calm */
+    POOL_PARTIAL = 8,  /* no event: the list that the pool is in */
+    EVENT_YOUNG = EVENT_NEW | EVENT_MIDDLE,
     EVENTS = EVENT_YOUNG | EVENT_SUSPECT,
 };
 
