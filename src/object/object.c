@@ -14,8 +14,8 @@ static inline void zero(char *object, size_t bytes)
         memset(object, 0, bytes);
         return;
     }
-    for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) /* slots are multiples of 8 bytes */
-        *(uint64_t *)(object + i) = 0;
+    for (size_t i = 0; i < bytes; i += HEADER_BYTES) /* which slots are multiples of */
+        memset(object + i, 0, HEADER_BYTES);
 }
 
 /* A new object in this slot. */

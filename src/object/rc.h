@@ -54,11 +54,6 @@ static inline bool arn__rc_is_object(const struct descriptor *pool, const void *
     return false;
 }
 
-static inline bool arn__is_local(int32_t count)
-{
-    return count > 0;
-}
-
 static inline bool arn__is_immortal(int32_t count)
 {
     return count <= COUNT_IMMORTAL;

@@ -27,11 +27,6 @@ struct arn_type *arn__type(uint32_t number)
                          : atomic_load_explicit(&chunk[number % CHUNK_TYPES], memory_order_acquire);
 }
 
-uint32_t arn__types(void)
-{
-    return atomic_load_explicit(&types, memory_order_acquire);
-}
-
 static bool offset_fits(size_t offset, size_t bytes, size_t field_bytes)
 {
     return offset % field_bytes == 0 && bytes >= field_bytes && offset <= bytes - field_bytes;

@@ -41,9 +41,6 @@ struct arn_type {
 /* NULL for a number that no type has. Any thread. */
 struct arn_type *arn__type(uint32_t number);
 
-/* Numbers in use: 1 to this. */
-uint32_t arn__types(void);
-
 /* In a forked child: nobody registers one any more. */
 void arn__types_after_fork(void);
 

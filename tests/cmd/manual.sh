@@ -61,9 +61,9 @@ awk -v work="$work" '
         print >file
     }' "$page"
 
-# What differs from one run to the next.
+# What differs from one run to the next, and what an emulator says of a program that aborts.
 without_addresses() {
-    sed 's/0x[0-9a-f]*/0x/g' "$1"
+    sed -e 's/0x[0-9a-f]*/0x/g' -e '/^qemu: uncaught target signal/d' "$1"
 }
 
 # prints SOURCE: compiled, the program prints what is expected.
@@ -86,8 +86,11 @@ for program in $programs; do
     claim "program ${program##*/} of arenite-object(7) prints what the page says" prints "$program"
 done
 
+# An emulator does not run this shell, which would tell of the options.
+least_options=5
+[ -z "${EMULATOR:-}" ] || least_options=0
 claim "there are options, functions and programs to look for" \
-    test "$(wc -w <<<"$options")" -ge 5 -a "$(wc -w <<<"$object_functions")" -ge 50 \
+    test "$(wc -w <<<"$options")" -ge "$least_options" -a "$(wc -w <<<"$object_functions")" -ge 50 \
     -a "$(wc -w <<<"$programs")" -ge 10
 echo "1..$point"
 echo "# $((point - failed)) passed, $failed failed"
