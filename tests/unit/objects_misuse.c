@@ -307,8 +307,8 @@ static void ignored_foreigners(void)
 {
     arn__options.misuse = MISUSE_IGNORE;
     arn_type *type = nodes_begin(NULL);
-    static const struct arn__header headers[] = {
-        {1, 0}, {0, 0}, {-1, 0}, {1, UINT32_MAX}, {-5, CALM}, {-5, 0x40000000}};
+    static const struct arn__header headers[] = {{1, 0},          {0, 0},     {-1, 0},
+                                                 {1, UINT32_MAX}, {-5, CALM}, {-5, 0x40000000}};
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
         SAYS(1, arn_decref(foreign(headers[i].count, headers[i].kind)));
         SAYS(1, arn_share(foreign(headers[i].count, headers[i].kind)));
