@@ -1,9 +1,9 @@
 /* collector.c - the collector's settings, and its pace.
  *
  * What has hardly any garbage is looked at less: a collection of young objects that found few, and a full one,
- * is followed by at least twenty times the time that the next of its kind will probably take. So a collector
- * that finds nothing takes less than a tenth of the time, however large the heap. Young objects whose turn comes
- * meanwhile become old unseen; a full pass will look at them.
+ * is followed by at least twenty times the time that the next of its kind will probably take: a twentieth of
+ * the time for each kind, however large the heap, once a first one has told what an object takes. Young
+ * objects whose turn comes meanwhile become old unseen; a full pass will look at them.
  */
 #include "collector.h"
 

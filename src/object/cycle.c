@@ -70,8 +70,6 @@ static void select_all(struct pass *pass)
         select_pool(pass, pass->domain->pools[i]);
 }
 
-/* What can be reached from objects that are not calm: a candidate's count is entered last. */
-
 /* Its references are to be followed: next, or it waits in the list. */
 static inline void push(struct pass *pass, uint32_t *entry, uint32_t index, void *object)
 {
@@ -84,6 +82,7 @@ static inline void push(struct pass *pass, uint32_t *entry, uint32_t index, void
     pass->list = index;
 }
 
+/* A candidate that is not calm, or can be reached from one: its count is entered last. */
 static void discover(void *object, void *context)
 {
     struct pass *pass = context;
@@ -147,7 +146,7 @@ static void select_suspects(struct pass *pass)
 /* Objects refer to others all over the heap, and an entry that is in no cache takes as long as a hundred
  * instructions: a few are asked for before the first is looked at. */
 
-/* False: the object is no candidate for sure. True may mean that all places are taken: see `is_full`. */
+/* False: the object is no candidate. There must be a place left: see `is_full`. */
 static inline bool wait_for_entry(struct pass *pass, void *referent)
 {
     uint32_t index = arn__pass_index(pass, referent);
