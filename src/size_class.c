@@ -7,10 +7,9 @@ enum { SLICE = 16384 };
 #define SLICES(bytes) ((bytes) <= 1024 ? 1 : (bytes) <= 8192 ? 4 : 16)
 #define CAPACITY(bytes) (SLICES(bytes) * SLICE / (bytes))
 
-/* An eighth of the pool, at most 16 blocks: what a full pool may hold back before it is used
- * again, against claiming it for every single block. */
-#define EIGHTH(bytes) ((CAPACITY(bytes) + 7) / 8)
-#define THRESHOLD(bytes) (EIGHTH(bytes) > 16 ? 16 : EIGHTH(bytes))
+/* An eighth of the pool: what a full pool may hold back before it is used again, against claiming it for
+ * every single block. */
+#define THRESHOLD(bytes) ((CAPACITY(bytes) + 7) / 8)
 
 #define CLASS(bytes)                                               \
     {                                                              \

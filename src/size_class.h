@@ -24,7 +24,7 @@ struct size_class {
     uint32_t block_bytes;
     uint16_t capacity; /* blocks of a pool */
     uint8_t slices;    /* of a pool: 1, 4 or 16 */
-    uint8_t threshold; /* remote frees that make a detached pool worth claiming */
+    uint8_t threshold; /* free blocks that make a full pool worth using again: an eighth */
     uint64_t inverse;  /* 2^64 / block_bytes, rounded down, plus 1: see arn__is_multiple */
 };
 
