@@ -14,6 +14,7 @@
 #include "cycle.h"
 #include "os.h"
 #include "rc.h"
+#include "tenancy.h"
 
 enum {
     FEW = 16,              /* one in so many is hardly any */
@@ -247,7 +248,7 @@ static void unfreeze(struct descriptor *pool, uint32_t slot, char *object, void 
     if (arn__generation(header->kind) != GENERATION_FROZEN)
         return;
     header->kind = (header->kind & ~OBJECT_GENERATION) | GENERATION_OLD << GENERATION_SHIFT;
-    arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
+    arn__roster_note(pool->bin->roster, pool, EVENT_SUSPECT);
 }
 
 static void count_frozen(struct descriptor *pool, uint32_t slot, char *object, void *context)

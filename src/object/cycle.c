@@ -20,6 +20,7 @@
 #include <errno.h>
 
 #include "alloc.h"
+#include "count.h"
 #include "diag.h"
 #include "os.h"
 #include "pass.h"
@@ -57,8 +58,8 @@ static void select_pool(struct pass *pass, char *base)
 static void select_young(struct pass *pass)
 {
     unsigned events = pass->oldest == 0 ? EVENT_NEW : EVENT_YOUNG;
-    for (uint32_t i = 0; i < pass->domain->young_count; i++) {
-        char *base = pass->domain->young[i];
+    for (uint32_t i = 0; i < pass->domain->roster.young_count; i++) {
+        char *base = pass->domain->roster.young[i];
         if (arn__descriptor(base)->events & events)
             select_pool(pass, base);
     }
@@ -66,8 +67,8 @@ static void select_young(struct pass *pass)
 
 static void select_all(struct pass *pass)
 {
-    for (uint32_t i = 0; i < pass->domain->pool_count; i++)
-        select_pool(pass, pass->domain->pools[i]);
+    for (uint32_t i = 0; i < pass->domain->roster.pool_count; i++)
+        select_pool(pass, pass->domain->roster.pools[i]);
 }
 
 /* Its references are to be followed: next, or it waits in the list. */
@@ -131,8 +132,8 @@ static inline __attribute__((always_inline)) void follow(struct pass *pass, arn_
 
 static void select_suspects(struct pass *pass)
 {
-    for (uint32_t i = 0; i < pass->domain->pool_count; i++) {
-        char *base = pass->domain->pools[i];
+    for (uint32_t i = 0; i < pass->domain->roster.pool_count; i++) {
+        char *base = pass->domain->roster.pools[i];
         struct descriptor *pool = arn__descriptor(base);
         if (pool->events & EVENTS)
             arn__objects_each(pool, base, discover_uncalm, pass);
@@ -452,9 +453,9 @@ static void promote_all(struct pass *pass)
         arn__objects_each(pool, base, promote, &survey);
         if (pool == pool->bin->current)
             survey.events |= EVENT_NEW;
-        arn__domain_forget(pass->domain, pool, EVENTS & ~survey.events);
+        arn__roster_forget(&pass->domain->roster, pool, EVENTS & ~survey.events);
         if (survey.events != 0)
-            arn__domain_note(pass->domain, pool, survey.events);
+            arn__roster_note(&pass->domain->roster, pool, survey.events);
     }
 }
 
@@ -468,12 +469,13 @@ static void grow_old(struct descriptor *pool, uint32_t slot, char *object, void 
 
 void arn__cycle_pass_over_young(struct arn_domain *domain)
 {
-    for (uint32_t i = domain->young_count; i-- > 0;) {
-        char *base = domain->young[i];
+    for (uint32_t i = domain->roster.young_count; i-- > 0;) {
+        char *base = domain->roster.young[i];
         struct descriptor *pool = arn__descriptor(base);
         arn__objects_each(pool, base, grow_old, NULL);
-        arn__domain_note(domain, pool, EVENT_SUSPECT);
-        arn__domain_forget(domain, pool, pool == pool->bin->current ? EVENT_MIDDLE : EVENT_YOUNG);
+        arn__roster_note(&domain->roster, pool, EVENT_SUSPECT);
+        arn__roster_forget(&domain->roster, pool,
+                           pool == pool->bin->current ? EVENT_MIDDLE : EVENT_YOUNG);
     }
 }
 
@@ -525,9 +527,10 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
     uint64_t start_ns = arn__os_now_ns();
     bool young = oldest < GENERATION_OLD;
     long collected = -1;
-    collector->running = true;
+    collector->running = domain->roster.stays = true;
     tell(domain, &(struct arn_gc_info){.generation = (int)oldest});
-    if (arn__pass_begin(&pass, domain, young ? domain->young_count : domain->pool_count,
+    if (arn__pass_begin(&pass, domain,
+                        young ? domain->roster.young_count : domain->roster.pool_count,
                         "arn_gc_collect")) {
         pass.oldest = oldest;
         collected = collect(&pass, suspects);
@@ -536,7 +539,7 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
             arn__pass_give_back(collector);
     }
     if (collected > 0 || !young)
-        arn__domain_release_empty(domain);
+        arn__typed_pools_drop_empty(&domain->roster);
     if (collected >= 0) {
         for (unsigned i = 0; i <= oldest; i++)
             collector->counts[i] = 0;
@@ -549,9 +552,9 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
     tell(domain, &(struct arn_gc_info){.ends = true,
                                        .generation = (int)oldest,
                                        .collected = collected < 0 ? 0 : (size_t)collected});
-    collector->running = false;
-    if (collector->emptied)
-        arn__domain_release_empty(domain);
+    collector->running = domain->roster.stays = false;
+    if (domain->roster.emptied)
+        arn__typed_pools_drop_empty(&domain->roster);
     if (collected < 0)
         errno = ENOMEM;
     return collected;

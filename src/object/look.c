@@ -1,8 +1,8 @@
 /* look.c - who refers to what, how many there are, and whether the counts are true. */
 #include <errno.h>
 
+#include "count.h"
 #include "pass.h"
-#include "rc.h"
 
 /* ---- every object ---- */
 
@@ -44,7 +44,7 @@ size_t arn_get_referents(void *object, void **found, size_t most)
 {
     struct list list = {found, most, 0};
     struct descriptor *pool = arn__typed_pool(object);
-    if (arn__rc_is_object(pool, object, "arn_get_referents"))
+    if (arn__is_object(pool, object, "arn_get_referents"))
         arn__traverse(pool->bin->type, object, add, &list);
     return list.count;
 }
@@ -109,8 +109,8 @@ size_t arn_type_histogram(struct arn_type_count *counts, size_t most)
     size_t used = 0;
     for (struct bin *bin = domain->bins; bin != NULL; bin = bin->next)
         bin->objects = bin->object_bytes = 0;
-    for (uint32_t i = 0; i < domain->pool_count; i++) {
-        const struct descriptor *pool = arn__descriptor(domain->pools[i]);
+    for (uint32_t i = 0; i < domain->roster.pool_count; i++) {
+        const struct descriptor *pool = arn__descriptor(domain->roster.pools[i]);
         struct bin *bin = pool->bin;
         bin->objects += pool->live;
         bin->object_bytes += pool->live * (bin->is_large ? pool->block_bytes : bin->slot_bytes);
@@ -162,12 +162,12 @@ long arn_verify(void *const *held, size_t count,
     long wrong = 0;
     if (domain->collector.running)
         return 0;
-    if (!arn__pass_begin(&pass, domain, domain->pool_count, "arn_verify")) {
+    if (!arn__pass_begin(&pass, domain, domain->roster.pool_count, "arn_verify")) {
         errno = ENOMEM;
         return -1;
     }
-    for (uint32_t i = 0; i < domain->pool_count; i++)
-        arn__pass_join(&pass, arn__descriptor(domain->pools[i]), domain->pools[i]);
+    for (uint32_t i = 0; i < domain->roster.pool_count; i++)
+        arn__pass_join(&pass, arn__descriptor(domain->roster.pools[i]), domain->roster.pools[i]);
     arn__domain_each(domain, enter, &pass);
     arn__domain_each(domain, note_references, &pass);
     for (size_t i = 0; i < count; i++) {

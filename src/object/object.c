@@ -4,6 +4,7 @@
 
 #include "collector.h"
 #include "rc.h"
+#include "tenancy.h"
 
 /* A call costs more than what it does for so few bytes. */
 enum { FEW_BYTES = 64 };
@@ -54,7 +55,7 @@ static __attribute__((noinline)) void *new_slow(struct arn_type *type, size_t by
             slot = take_slot(bin, bytes);
         if (slot != NULL) {
             if (bin->is_large && tracked)
-                arn__domain_note(domain, arn__typed_pool(slot), EVENT_NEW);
+                arn__roster_note(&domain->roster, arn__typed_pool(slot), EVENT_NEW);
             return begin(bin, slot, bytes);
         }
     }
@@ -130,7 +131,7 @@ arn_type *arn_typeof(const void *object)
 void arn_track(void *object)
 {
     struct descriptor *pool = arn__typed_pool(object);
-    if (!arn__rc_is_object(pool, object, "arn_track") || arn_is_tracked(object) ||
+    if (!arn__is_object(pool, object, "arn_track") || arn_is_tracked(object) ||
         pool->bin->type->info.shape == ARN_LEAF)
         return;
     struct arn__header *header = arn__header(object);
@@ -139,13 +140,13 @@ void arn_track(void *object)
     arn__uncalm(header);
     header->kind &= ~(OBJECT_UNTRACKED | OBJECT_GENERATION);
     domain->collector.counts[0]++;
-    arn__domain_note(domain, pool, EVENT_NEW);
+    arn__roster_note(&domain->roster, pool, EVENT_NEW);
 }
 
 void arn_untrack(void *object)
 {
     struct descriptor *pool = arn__typed_pool(object);
-    if (!arn__rc_is_object(pool, object, "arn_untrack") || !arn_is_tracked(object))
+    if (!arn__is_object(pool, object, "arn_untrack") || !arn_is_tracked(object))
         return;
     struct collector *collector = &pool->bin->domain->collector;
     arn__uncalm(arn__header(object));

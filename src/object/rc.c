@@ -1,24 +1,11 @@
-/* rc.c - counting up and down, sharing, releasing. */
+/* rc.c - counting down, and releasing. */
 #include "rc.h"
 
 #include <string.h>
 #include <sys/single_threaded.h>
 
-#include "diag.h"
+#include "count.h"
 #include "weak.h"
-
-/* ---- misuse ---- */
-
-static const char no_object[] = "not an object";
-static const char gone[] = "released already";
-
-void arn__rc_tell_misuse(const struct descriptor *pool, const void *object, const char *function)
-{
-    if (!arn__holds_objects(pool) || !arn__slot_starts(pool, object))
-        arn__misuse(function, object, no_object);
-    else
-        arn__misuse_of(function, object, gone, pool->bin->type_name);
-}
 
 /* ---- the list of the dead ---- */
 
@@ -190,27 +177,12 @@ static void release_remote(struct arn_domain *domain, void *object)
         arn__rc_leave(domain);
 }
 
-/* ---- counting ---- */
-
-static _Atomic int32_t *shared_count(void *object)
-{
-    return (_Atomic int32_t *)&arn__header(object)->count;
-}
-
-static void incref_shared(void *object)
-{
-    _Atomic int32_t *count = shared_count(object);
-    if (__libc_single_threaded)
-        atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) - 1,
-                              memory_order_relaxed);
-    else
-        atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
-}
+/* ---- counting down ---- */
 
 /* The last reference is gone. */
 static bool decref_shared(void *object)
 {
-    _Atomic int32_t *count = shared_count(object);
+    _Atomic int32_t *count = arn__shared_count(object);
     if (__libc_single_threaded) {
         int32_t left = atomic_load_explicit(count, memory_order_relaxed) + 1;
         atomic_store_explicit(count, left, memory_order_relaxed);
@@ -220,59 +192,16 @@ static bool decref_shared(void *object)
     return atomic_fetch_add_explicit(count, 1, memory_order_acq_rel) == -1;
 }
 
-/* The collector is to look at it: it may be all that is left of a cycle's outside references. */
-static bool suspect(struct descriptor *pool, void *object, const char *function)
-{
-    if (!arn__rc_is_object(pool, object, function))
-        return false;
-    arn__uncalm(arn__header(object));
-    arn__domain_note(pool->bin->domain, pool, EVENT_SUSPECT);
-    return true;
-}
-
-static bool is_calm(const struct arn__header *header)
-{
-    return (arn__kind_of(header) & (OBJECT_CALM | OBJECT_DEAD)) == OBJECT_CALM;
-}
-
-/* A link of the dead may look like that, too. */
-static bool is_immortal(const struct arn__header *header)
-{
-    return arn__is_immortal(arn__count_of(header)) && !(arn__kind_of(header) & OBJECT_DEAD);
-}
-
-/* A shared object: what else comes here is none, or has lost count. */
-static bool is_counted(struct descriptor *pool, void *object, const char *function)
-{
-    if (!arn__rc_is_object(pool, object, function))
-        return false;
-    if (arn__kind_of(arn__header(object)) & OBJECT_SHARED)
-        return true;
-    arn__misuse_of(function, object, "its count is wrong", pool->bin->type_name);
-    return false;
-}
-
-void arn_incref_slow(void *object)
-{
-    struct arn__header *header = arn__header(object);
-    if (is_calm(header)) {
-        if (suspect(arn__typed_pool(object), object, "arn_incref"))
-            header->count++;
-    } else if (!is_immortal(header) && is_counted(arn__typed_pool(object), object, "arn_incref")) {
-        incref_shared(object);
-    }
-}
-
 /* Calm, immortal, shared, or no object at all. */
 static __attribute__((noinline)) void decref_rare(struct descriptor *pool, void *object)
 {
     struct arn__header *header = arn__header(object);
-    if (is_calm(header)) {
-        if (suspect(pool, object, "arn_decref"))
+    if (arn__is_calm(header)) {
+        if (arn__suspect(pool, object, "arn_decref"))
             arn_decref(object);
         return;
     }
-    if (is_immortal(header) || !is_counted(pool, object, "arn_decref"))
+    if (arn__is_immortal_object(header) || !arn__is_counted(pool, object, "arn_decref"))
         return;
     struct arn_domain *domain = pool->bin->domain;
     if (domain->ending || !decref_shared(object))
@@ -288,72 +217,8 @@ void arn_decref_slow(void *object)
     struct descriptor *pool = arn__typed_pool(object);
     if (__builtin_expect(arn__count_of(arn__header(object)) != 1, 0))
         decref_rare(pool, object);
-    else if (__builtin_expect(arn__rc_is_object(pool, object, "arn_decref"), 1))
+    else if (__builtin_expect(arn__is_object(pool, object, "arn_decref"), 1))
         release(pool->bin->domain, pool, object);
-}
-
-size_t arn_refcount(const void *object)
-{
-    int32_t count = arn__count_of(arn__header(object));
-    if (arn__is_immortal(count))
-        return ARN_IMMORTAL;
-    return count < 0 ? (size_t) - (int64_t)count : (size_t)count;
-}
-
-static bool is_dead(const struct arn__header *header)
-{
-    /* acquire: see link_dead and say_farewell. */
-    return __atomic_load_n(&header->kind, __ATOMIC_ACQUIRE) & OBJECT_DEAD;
-}
-
-/* Between its death and its end a header holds a link where the count was, and OBJECT_DEAD is set before
- * that and taken away after. A count that is none is seen by its having changed, or as dead. */
-static bool try_incref_shared(struct arn__header *header)
-{
-    for (;;) {
-        int32_t count = __atomic_load_n(&header->count, __ATOMIC_ACQUIRE);
-        if (count >= 0 || is_dead(header))
-            return false;
-        if (!arn__is_immortal(count)) {
-            if (__atomic_compare_exchange_n(&header->count, &count, count - 1, true,
-                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-                return true;
-        } else if (__atomic_load_n(&header->count, __ATOMIC_ACQUIRE) == count && !is_dead(header)) {
-            return true;
-        }
-    }
-}
-
-bool arn_try_incref(void *object)
-{
-    struct arn__header *header = arn__header(object);
-    uint32_t kind = arn__kind_of(header);
-    if (kind & OBJECT_SHARED)
-        return try_incref_shared(header);
-    if ((kind & OBJECT_DEAD) || arn__count_of(header) == 0)
-        return false;
-    arn_incref(object);
-    return true;
-}
-
-void arn_immortalize(void *object)
-{
-    if (!arn__rc_is_object(arn__typed_pool(object), object, "arn_immortalize"))
-        return;
-    arn__uncalm(arn__header(object));
-    __atomic_store_n(&arn__header(object)->count, COUNT_FAR_IMMORTAL, __ATOMIC_RELAXED);
-}
-
-void arn_share(void *object)
-{
-    struct arn__header *header = arn__header(object);
-    if (!arn__rc_is_object(arn__typed_pool(object), object, "arn_share"))
-        return;
-    arn__uncalm(header);
-    if (header->count < 0)
-        return;
-    header->kind |= OBJECT_SHARED;
-    header->count = -header->count;
 }
 
 /* It changes hands: a cycle may be closed by that without any decrement. */
@@ -362,7 +227,7 @@ void arn_move(void *reference, void *object)
     void *before;
     memcpy(&before, reference, sizeof before);
     memcpy(reference, &object, sizeof object);
-    if (object != NULL && is_calm(arn__header(object)))
-        suspect(arn__typed_pool(object), object, "arn_move");
+    if (object != NULL && arn__is_calm(arn__header(object)))
+        arn__suspect(arn__typed_pool(object), object, "arn_move");
     arn_xdecref(before);
 }

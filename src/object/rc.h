@@ -1,4 +1,4 @@
-/* rc.h - counts, and what happens when one reaches 0.
+/* rc.h - what happens when a count reaches 0.
  *
  * A dead object waits in its domain's list, linked through its own header, until the one loop that
  * releases gets to it: what it referred to joins the list in turn. So a chain of any length takes no stack
@@ -38,25 +38,5 @@ void arn__rc_drain_remote(struct arn_domain *domain);
 
 /* The calling thread has the domain no more; what others gave up meanwhile is released. */
 void arn__rc_leave(struct arn_domain *domain);
-
-/* It is no object, or none any more: says so, of this function. `pool` is its typed pool. */
-void arn__rc_tell_misuse(const struct descriptor *pool, const void *object, const char *function);
-
-/* An object; if not, that is told. */
-static inline bool arn__rc_is_object(const struct descriptor *pool, const void *object,
-                                     const char *function)
-{
-    if (__builtin_expect(arn__holds_objects(pool) && arn__slot_starts(pool, object) &&
-                             !(arn__kind_of(arn__header(object)) & OBJECT_DEAD),
-                         1))
-        return true;
-    arn__rc_tell_misuse(pool, object, function);
-    return false;
-}
-
-static inline bool arn__is_immortal(int32_t count)
-{
-    return count <= COUNT_IMMORTAL;
-}
 
 #endif

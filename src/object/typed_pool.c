@@ -2,7 +2,7 @@
 #include "typed_pool.h"
 
 #include "arena.h"
-#include "domain.h"
+#include "diag.h"
 #include "large.h"
 #include "purge.h"
 #include "thread.h"
@@ -42,6 +42,14 @@ void arn__bin_shape(struct bin *bin, struct arn_type *type, size_t bytes)
     bin->inverse = bin->is_large ? 0 : ((uint64_t)1 << INVERSE_SHIFT) / slot_bytes + 1;
 }
 
+void arn__tell_no_object(const struct descriptor *pool, const void *object, const char *function)
+{
+    if (!arn__holds_objects(pool) || !arn__slot_starts(pool, object))
+        arn__misuse(function, object, "not an object");
+    else
+        arn__misuse_of(function, object, "released already", pool->bin->type_name);
+}
+
 /* ---- carving ---- */
 
 static bool carve(struct descriptor *pool, char *base)
@@ -75,7 +83,7 @@ static bool carve(struct descriptor *pool, char *base)
 static struct descriptor *create(struct bin *bin)
 {
     unsigned slices = arn__size_classes[bin->class_idx].slices;
-    if (!arn__domain_admit(bin->domain, bin->pool_bytes))
+    if (!arn__roster_admit(bin->roster, bin->pool_bytes))
         return NULL;
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
@@ -100,7 +108,7 @@ static struct descriptor *create(struct bin *bin)
             /* Last: for a child forked in between. */
             atomic_store_explicit(&d->kind_flags, KIND_OBJECTS, memory_order_release);
         }
-        arn__domain_join(bin->domain, pool, base, bin->pool_bytes);
+        arn__roster_join(bin->roster, pool, base, bin->pool_bytes);
         carve(pool, base);
     }
     arn__thread_leave(heap);
@@ -128,9 +136,9 @@ static void release_slices(struct descriptor *pool, char *base)
 void arn__typed_pool_release(struct descriptor *pool)
 {
     struct bin *bin = pool->bin;
-    char *base = bin->domain->pools[pool->ordinal];
+    char *base = bin->roster->pools[pool->ordinal];
     size_t bytes = bin->is_large ? pool->block_bytes : bin->pool_bytes;
-    arn__domain_leave(bin->domain, pool, bytes);
+    arn__roster_leave(bin->roster, pool, bytes);
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
         return; /* a signal handler: the slices are lost */
@@ -151,7 +159,7 @@ void arn__typed_pool_release(struct descriptor *pool)
 char *arn__large_slot_take(struct bin *bin, size_t bytes)
 {
     size_t block_bytes = bin->first_bytes + bytes;
-    if (!arn__domain_admit(bin->domain, block_bytes))
+    if (!arn__roster_admit(bin->roster, block_bytes))
         return NULL;
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
@@ -160,7 +168,7 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
     if (base == NULL && arn__purge_to(0))
         base = arn__large_alloc(block_bytes, 1, true);
     char *slot = NULL;
-    if (base != NULL && !arn__domain_admit(bin->domain, arn__descriptor(base)->block_bytes)) {
+    if (base != NULL && !arn__roster_admit(bin->roster, arn__descriptor(base)->block_bytes)) {
         arn__large_free(base); /* what it was rounded up to is too much */
     } else if (base != NULL) {
         struct descriptor *pool = arn__descriptor(base);
@@ -171,7 +179,7 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
         pool->pass_idx = 0;
         slot = arn__slot(bin, base, 0);
         atomic_fetch_or_explicit(&pool->kind_flags, LARGE_OBJECT, memory_order_release);
-        arn__domain_join(bin->domain, pool, base, pool->block_bytes);
+        arn__roster_join(bin->roster, pool, base, pool->block_bytes);
     }
     arn__thread_leave(heap);
     return slot;
@@ -213,14 +221,14 @@ static void begin_current(struct bin *bin, struct descriptor *pool)
     bin->current = pool;
     pool->local.needed = NEEDED_CURRENT_POOL;
     if (bin->type->info.shape != ARN_LEAF)
-        arn__domain_note(bin->domain, pool, EVENT_NEW);
+        arn__roster_note(bin->roster, pool, EVENT_NEW);
 }
 
 bool arn__bin_refill(struct bin *bin)
 {
     struct descriptor *pool = bin->current;
     if (pool != &arn__no_typed_pool) {
-        if (carve(pool, bin->domain->pools[pool->ordinal]))
+        if (carve(pool, bin->roster->pools[pool->ordinal]))
             return true;
         pool->local.needed = threshold(bin);
         bin->current = &arn__no_typed_pool;
@@ -230,10 +238,11 @@ bool arn__bin_refill(struct bin *bin)
     else if ((pool = create(bin)) == NULL)
         return false;
     begin_current(bin, pool);
-    return pool->local.first != NULL || carve(pool, bin->domain->pools[pool->ordinal]);
+    return pool->local.first != NULL || carve(pool, bin->roster->pools[pool->ordinal]);
 }
 
-void arn__typed_pool_drop_empty(struct descriptor *pool)
+/* Whichever list it is in. */
+static void drop_empty(struct descriptor *pool)
 {
     struct bin *bin = pool->bin;
     if (bin->current == pool)
@@ -243,14 +252,24 @@ void arn__typed_pool_drop_empty(struct descriptor *pool)
     arn__typed_pool_release(pool);
 }
 
+void arn__typed_pools_drop_empty(struct roster *roster)
+{
+    roster->emptied = false;
+    for (uint32_t i = roster->pool_count; i-- > 0;) {
+        struct descriptor *pool = arn__descriptor(roster->pools[i]);
+        if (pool->live == 0)
+            drop_empty(pool);
+    }
+}
+
 /* A collection refers to pools by their numbers: what is empty stays until it has ended. */
 void arn__typed_pool_settle(struct descriptor *pool)
 {
     struct bin *bin = pool->bin;
-    bool running = bin->domain->collector.running;
-    bin->domain->collector.emptied |= running && pool->live == 0;
-    if (pool->live == 0 && !running) {
-        arn__typed_pool_drop_empty(pool);
+    bool stays = bin->roster->stays;
+    bin->roster->emptied |= stays && pool->live == 0;
+    if (pool->live == 0 && !stays) {
+        drop_empty(pool);
     } else if (!bin->is_large && !(pool->events & POOL_PARTIAL)) {
         list_partial(bin, pool);
         pool->local.needed = pool->live;

@@ -13,20 +13,14 @@
 #ifndef ARENITE_OBJECT_TYPED_POOL_H
 #define ARENITE_OBJECT_TYPED_POOL_H
 
-#include "descriptor.h"
+#include "roster.h"
 #include "type.h"
 
 struct arn_domain;
 
-/* What happened in a pool since the collector last looked. */
-enum {
-    EVENT_NEW = 1,     /* objects of the youngest generation may be here */
-    EVENT_MIDDLE = 2,  /* of the one after */
-    EVENT_SUSPECT = 4, /* of the oldest, and not calm */
-    POOL_PARTIAL = 8,  /* no event: the list that the pool is in */
-    EVENT_YOUNG = EVENT_NEW | EVENT_MIDDLE,
-    EVENTS = EVENT_YOUNG | EVENT_SUSPECT,
-};
+/* Beside a pool's events: no event, but the list that it is in. */
+enum { POOL_PARTIAL = 8 };
+_Static_assert((POOL_PARTIAL & EVENTS) == 0, "bits of their own");
 
 /* The pools of one type and size in one domain. */
 struct bin {
@@ -34,6 +28,7 @@ struct bin {
     const char *type_name;
     struct arn_type *type;
     struct arn_domain *domain;
+    struct roster *roster;      /* the domain's */
     struct descriptor *current; /* never NULL: one without a slot stands for none */
     struct descriptor *partial; /* through next and prev */
     uint64_t inverse;           /* 2^40 / slot_bytes, rounded up: see arn__slot_of */
@@ -97,6 +92,34 @@ static inline bool arn__slot_starts(const struct descriptor *pool, const void *o
     return slot < pool->carved && arn__slot(bin, base, slot) == object;
 }
 
+/* An object; if not, that is told, of this function. `pool` is its typed pool. */
+void arn__tell_no_object(const struct descriptor *pool, const void *object, const char *function);
+
+static inline bool arn__is_object(const struct descriptor *pool, const void *object,
+                                  const char *function)
+{
+    if (__builtin_expect(arn__holds_objects(pool) && arn__slot_starts(pool, object) &&
+                             !(arn__kind_of(arn__header(object)) & OBJECT_DEAD),
+                         1))
+        return true;
+    arn__tell_no_object(pool, object, function);
+    return false;
+}
+
+/* Calls `visit` for every object of a pool that is not dead: in order of addresses. */
+static inline __attribute__((always_inline)) void arn__objects_each(
+    struct descriptor *pool, char *base,
+    void (*visit)(struct descriptor *pool, uint32_t slot, char *object, void *context),
+    void *context)
+{
+    const struct bin *bin = pool->bin;
+    char *object = base + bin->first_bytes;
+    for (uint32_t slot = 0; slot < pool->carved; slot++, object += bin->slot_bytes) {
+        if ((arn__kind_of(arn__header(object)) & OBJECT_DEAD) == 0)
+            visit(pool, slot, object, context);
+    }
+}
+
 /* ---- taking and putting ---- */
 
 /* NULL: the current pool has none. The slot's header and memory are what they were. */
@@ -120,8 +143,8 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes);
 /* The countdown of a pool has ended. */
 void arn__typed_pool_settle(struct descriptor *pool);
 
-/* Gives back a pool without objects, whichever list it is in. */
-void arn__typed_pool_drop_empty(struct descriptor *pool);
+/* Gives back the pools without objects: current ones, and what became empty while none was to leave. */
+void arn__typed_pools_drop_empty(struct roster *roster);
 
 /* A slot back; its object is gone. */
 static inline void arn__slot_put(struct descriptor *pool, char *slot)

@@ -10,7 +10,6 @@
 
 #include "alloc.h"
 #include "lock.h"
-#include "rc.h"
 
 enum { FIRST_ROOM = 16 };
 
@@ -85,7 +84,7 @@ static void take_out(struct weak_table *table, struct arn_weak **slot)
 arn_weak *arn_weak_new(void *object, void (*callback)(arn_weak *weak, void *context), void *context)
 {
     struct descriptor *pool = arn__typed_pool(object);
-    if (!arn__rc_is_object(pool, object, "arn_weak_new"))
+    if (!arn__is_object(pool, object, "arn_weak_new"))
         return NULL;
     struct arn_weak *weak = arn__calloc(1, sizeof *weak);
     if (weak == NULL)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "failure.h"
 #include "options.h"
 #include "os.h"
 #include "pattern.h"
@@ -37,15 +38,6 @@ struct ledger {
     uint64_t seed;
     unsigned refused;
 };
-
-/* In a child: says why and ends it. */
-#define REQUIRE(condition_)                                                      \
-    do {                                                                         \
-        if (!(condition_)) {                                                     \
-            fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition_); \
-            _exit(1);                                                            \
-        }                                                                        \
-    } while (0)
 
 static void hold(struct ledger *ledger, void *block, size_t asked)
 {
@@ -211,55 +203,30 @@ static void resume(struct ledger *ledger)
     arn__arena_verify();
 }
 
-enum { REACHED = 0, NOT_REACHED = 42 };
+static struct ledger ledger = {.seed = 1};
 
-static int play_failing(long first, long last)
+static void play_once(void)
 {
-    static struct ledger ledger;
-    ledger.seed = 1;
-    arn__os_fail_at(first, last);
     play(&ledger);
-    bool reached = atomic_load(&arn__os_failure.calls) >= first;
-    arn__os_fail_at(0, 0);
+}
+
+static void resume_once(void)
+{
     for (size_t i = 0; i < ledger.count; i++)
         check(&ledger.held[i]);
     resume(&ledger);
-    return reached ? REACHED : NOT_REACHED;
 }
 
-static unsigned plays_failed;
-
-/* True: the play made at least n calls. */
-static bool play_in_child(long first, long last)
-{
-    pid_t child = fork();
-    if (child == 0)
-        _exit(play_failing(first, last));
-    int status = -1;
-    waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) == 1) {
-        plays_failed++;
-        fprintf(stderr, "# when calls %ld to %ld fail: wait status 0x%x\n", first, last,
-                (unsigned)status);
-    }
-    return !WIFEXITED(status) || WEXITSTATUS(status) != NOT_REACHED;
-}
-
-/* Maps, purges and regions come into play with fewer bytes. */
-static void set_options(void)
-{
-    arn__options.map_threshold_bytes = 1 * MIB;
-    arn__options.purge_budget_bytes = 0;
-}
+static struct failing_play failing = {play_once, resume_once, 0};
 
 static void each_call_fails_alone(void)
 {
-    set_options();
+    failing_begin();
     long n = 1;
-    while (play_in_child(n, n))
+    while (play_in_child(&failing, n, n))
         n += STEP;
     EXPECT_GT(n, 50);
-    EXPECT_EQ(plays_failed, 0);
+    EXPECT_EQ(failing.failed, 0);
 }
 
 TEST(failure, of_any_one_call_loses_nothing)
@@ -269,12 +236,12 @@ TEST(failure, of_any_one_call_loses_nothing)
 
 static void each_call_and_all_after_it_fail(void)
 {
-    set_options();
+    failing_begin();
     long n = 1;
-    while (play_in_child(n, LONG_MAX))
+    while (play_in_child(&failing, n, LONG_MAX))
         n += STEP;
     EXPECT_GT(n, 50);
-    EXPECT_EQ(plays_failed, 0);
+    EXPECT_EQ(failing.failed, 0);
 }
 
 TEST(failure, of_all_calls_from_any_on_loses_nothing)
@@ -284,10 +251,10 @@ TEST(failure, of_all_calls_from_any_on_loses_nothing)
 
 static void bursts_fail(void)
 {
-    set_options();
-    for (long n = 1; play_in_child(n, n + 4); n += 3 * STEP)
+    failing_begin();
+    for (long n = 1; play_in_child(&failing, n, n + 4); n += 3 * STEP)
         ;
-    EXPECT_EQ(plays_failed, 0);
+    EXPECT_EQ(failing.failed, 0);
 }
 
 TEST(failure, of_a_few_calls_in_a_row_loses_nothing)

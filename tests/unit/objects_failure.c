@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "failure.h"
 #include "nodes.h"
 #include "options.h"
 #include "os.h"
@@ -22,15 +23,6 @@
 
 enum { MIB = 1 << 20 };
 enum { STEP = SANITIZED ? 5 : 1 }; /* a process each is slow there */
-
-/* In a child: says why and ends it. */
-#define REQUIRE(condition_)                                                      \
-    do {                                                                         \
-        if (!(condition_)) {                                                     \
-            fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition_); \
-            _exit(1);                                                            \
-        }                                                                        \
-    } while (0)
 
 static unsigned refused; /* calls that had no memory */
 
@@ -289,52 +281,16 @@ static void resume(void)
     arn__arena_verify();
 }
 
-enum { REACHED = 0, NOT_REACHED = 42 };
-
-static int play_failing(long first, long last)
-{
-    arn__os_fail_at(first, last);
-    play();
-    bool reached = atomic_load(&arn__os_failure.calls) >= first;
-    arn__os_fail_at(0, 0);
-    resume();
-    return reached ? REACHED : NOT_REACHED;
-}
-
-static unsigned plays_failed;
-
-/* True: the play made at least n calls. */
-static bool play_in_child(long first, long last)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(60);
-        _exit(play_failing(first, last));
-    }
-    int status = -1;
-    waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) == 1) {
-        plays_failed++;
-        fprintf(stderr, "# when calls %ld to %ld fail: wait status 0x%x\n", first, last,
-                (unsigned)status);
-    }
-    return (!WIFEXITED(status) || WEXITSTATUS(status) != NOT_REACHED) && plays_failed < 5;
-}
-
-static void set_options(void)
-{
-    arn__options.map_threshold_bytes = 1 * MIB;
-    arn__options.purge_budget_bytes = 0;
-}
+static struct failing_play failing = {play, resume, 0};
 
 static void each_call_fails(long more)
 {
-    set_options();
+    failing_begin();
     long n = 1;
-    while (play_in_child(n, more < LONG_MAX ? n + more : more))
+    while (play_in_child(&failing, n, more < LONG_MAX ? n + more : more))
         n += STEP;
     EXPECT_GT(n, 20);
-    EXPECT_EQ(plays_failed, 0);
+    EXPECT_EQ(failing.failed, 0);
 }
 
 static const long failures[] = {0, 3, LONG_MAX};

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "object/cycle.h"
-#include "object/domain.h"
 #include "object/rc.h"
+#include "object/tenancy.h"
 #include "sanitized.h"
 #include "shim.h"
 
