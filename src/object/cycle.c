@@ -10,7 +10,8 @@
  *
  * so that following them takes no memory and no stack. `select` enters the counts; `subtract` takes off
  * what candidates refer to among themselves; what is left above 0 is referred to from outside, and `mark`
- * follows from there. What it does not reach is garbage. Of the heap, nothing is written until then.
+ * follows from there. What it does not reach is garbage: from there on that is a bit for each, which is in
+ * a cache where entries are not. Of the heap, nothing is written until then.
  *
  * While the functions of the program run (callbacks, finalizers, clear functions), each piece of garbage is
  * held by one reference of the collector's, and no pool leaves its domain.
@@ -36,13 +37,20 @@ static bool may_be_candidate(const struct arn__header *header)
 
 /* ---- selecting ---- */
 
+/* At most what is not REACHED: so many references there are not. */
+static uint32_t entry_of(const struct arn__header *header)
+{
+    uint32_t entry = 1 + arn__local_count(header);
+    return entry < REACHED ? entry : REACHED - 1;
+}
+
 static void select_object(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     struct pass *pass = context;
     const struct arn__header *header = arn__header(object);
     if (may_be_candidate(header) && arn__generation(header->kind) <= pass->oldest) {
-        arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, 1 + arn__local_count(header));
-        pass->candidates++;
+        arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, entry_of(header));
+        pass->selected++;
     }
 }
 
@@ -71,17 +79,52 @@ static void select_all(struct pass *pass)
         select_pool(pass, pass->domain->roster.pools[i]);
 }
 
-/* Its references are to be followed: next, or it waits in the list. */
+/* ---- following references ---- */
+
+/* An object that is in no cache takes as long as a hundred instructions, and what is reached lies all over
+ * the heap: so it is asked for when it joins the queue, and looked at when its turn comes. After Cher,
+ * Hosking and Vitek, "Software Prefetching for Mark-Sweep Garbage Collection" (2004). */
+static inline void enqueue(struct pass *pass, char *object)
+{
+    __builtin_prefetch(object);
+    pass->queue[(pass->queue_first + pass->queue_count++) % QUEUE_MOST] = object;
+}
+
+/* Its references are to be followed. */
 static inline void push(struct pass *pass, uint32_t *entry, uint32_t index, void *object)
 {
-    if (pass->next == NULL) {
+    if (pass->queue_count < QUEUE_MOST) {
         *entry = REACHED;
-        pass->next = object;
+        enqueue(pass, object);
         return;
     }
     *entry = REACHED | pass->list;
     pass->list = index;
 }
+
+/* NULL: there is none. */
+static inline char *pop(struct pass *pass)
+{
+    if (pass->list != 0 && pass->queue_count < QUEUE_MOST) {
+        uint32_t index = pass->list;
+        pass->list = pass->entries[index] & ~REACHED;
+        enqueue(pass, arn__pass_object(pass, index));
+    }
+    if (pass->queue_count == 0)
+        return NULL;
+    char *object = pass->queue[pass->queue_first];
+    pass->queue_first = (pass->queue_first + 1) % QUEUE_MOST;
+    pass->queue_count--;
+    return object;
+}
+
+static inline __attribute__((always_inline)) void follow(struct pass *pass, arn_visit *visit)
+{
+    for (char *object; (object = pop(pass)) != NULL;)
+        arn__traverse(arn__typed_pool(object)->bin->type, object, visit, pass);
+}
+
+/* ---- selecting suspects ---- */
 
 /* A candidate that is not calm, or can be reached from one: its count is entered last. */
 static void discover(void *object, void *context)
@@ -98,7 +141,7 @@ static void discover(void *object, void *context)
         return;
     arn__pass_enter(pass, index, REACHED);
     push(pass, &pass->entries[index], index, object);
-    pass->candidates++;
+    pass->selected++;
 }
 
 static void discover_uncalm(struct descriptor *pool, uint32_t slot, char *object, void *context)
@@ -111,23 +154,7 @@ static void discover_uncalm(struct descriptor *pool, uint32_t slot, char *object
 static void enter_count(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    *candidate->entry = 1 + arn__local_count(arn__header(candidate->object));
-}
-
-static inline __attribute__((always_inline)) void follow(struct pass *pass, arn_visit *visit)
-{
-    for (;;) {
-        char *object = pass->next;
-        if (object == NULL) {
-            uint32_t index = pass->list;
-            if (index == 0)
-                return;
-            object = arn__pass_object(pass, index);
-            pass->list = pass->entries[index] & ~REACHED;
-        }
-        pass->next = NULL;
-        arn__traverse(arn__typed_pool(object)->bin->type, object, visit, pass);
-    }
+    *candidate->entry = entry_of(arn__header(candidate->object));
 }
 
 static void select_suspects(struct pass *pass)
@@ -139,7 +166,7 @@ static void select_suspects(struct pass *pass)
             arn__objects_each(pool, base, discover_uncalm, pass);
     }
     follow(pass, discover);
-    arn__pass_sweep(pass, true, enter_count);
+    arn__pass_sweep(pass, pass->candidates, enter_count);
 }
 
 /* ---- references that wait for their entries ---- */
@@ -194,9 +221,10 @@ static void subtract(struct pass *pass, const struct candidate *candidate)
     arn__traverse(candidate->pool->bin->type, candidate->object, subtract_reference, pass);
 }
 
-static void subtract_all(struct pass *pass)
+/* From the counts of those of `bits` what these refer to. */
+static void subtract_all(struct pass *pass, const uint64_t *bits)
 {
-    arn__pass_sweep(pass, false, subtract);
+    arn__pass_sweep(pass, bits, subtract);
     subtract_waiting(pass);
 }
 
@@ -207,10 +235,12 @@ static void reach_waiting(struct pass *pass)
         uint32_t *entry = &pass->entries[waiting->index];
         if (*entry == 0 || *entry >= REACHED)
             continue;
-        if (waiting->index > pass->at)
+        if (waiting->index > pass->at) {
             *entry = 2; /* as good as referred to from outside: the sweep will come by */
-        else
-            push(pass, entry, waiting->index, waiting->referent);
+            continue;
+        }
+        pass->reached++;
+        push(pass, entry, waiting->index, waiting->referent);
     }
     pass->waiting_count = 0;
 }
@@ -225,9 +255,10 @@ static void reach(void *referent, void *context)
 /* What lies ahead is left to the sweep: so most objects are visited in order of addresses. */
 static void mark(struct pass *pass, const struct candidate *candidate)
 {
-    if (*candidate->entry == 1)
+    if (*candidate->entry == 1 || *candidate->entry >= REACHED)
         return;
     *candidate->entry = REACHED;
+    pass->reached++;
     pass->at = candidate->index;
     arn__traverse(candidate->pool->bin->type, candidate->object, reach, pass);
     follow(pass, reach);
@@ -235,7 +266,7 @@ static void mark(struct pass *pass, const struct candidate *candidate)
 
 static void mark_all(struct pass *pass)
 {
-    arn__pass_sweep(pass, false, mark);
+    arn__pass_sweep(pass, pass->candidates, mark);
     pass->at = UINT32_MAX; /* nothing lies ahead any more */
     while (pass->waiting_count > 0) {
         reach_waiting(pass);
@@ -243,19 +274,13 @@ static void mark_all(struct pass *pass)
     }
 }
 
-static void count_garbage(struct pass *pass, const struct candidate *candidate)
+static void note_garbage(struct pass *pass, const struct candidate *candidate)
 {
-    (void)candidate;
-    pass->garbage++;
+    if (*candidate->entry < REACHED)
+        pass->garbage[candidate->index >> 6] |= (uint64_t)1 << (candidate->index & 63);
 }
 
 /* ---- garbage ---- */
-
-static void hold(struct pass *pass, const struct candidate *candidate)
-{
-    (void)pass;
-    arn__header(candidate->object)->count++;
-}
 
 static void detach_weak(struct pass *pass, const struct candidate *candidate)
 {
@@ -265,6 +290,12 @@ static void detach_weak(struct pass *pass, const struct candidate *candidate)
     }
 }
 
+static void hold(struct pass *pass, const struct candidate *candidate)
+{
+    arn__header(candidate->object)->count++;
+    detach_weak(pass, candidate);
+}
+
 static void finalize(struct pass *pass, const struct candidate *candidate)
 {
     struct arn_type *type = candidate->pool->bin->type;
@@ -272,13 +303,6 @@ static void finalize(struct pass *pass, const struct candidate *candidate)
         arn__rc_finalize(type, candidate->object);
         pass->called = true;
     }
-}
-
-static void call_back_weak(struct pass *pass)
-{
-    pass->detached = NULL;
-    arn__pass_sweep(pass, false, detach_weak);
-    arn__weak_call_back(pass->detached);
 }
 
 /* Once the program's functions have run: what is referred to from outside now lives on, and what that leads
@@ -296,10 +320,10 @@ static void let_go(void *referent, void *context)
 {
     struct pass *pass = context;
     uint32_t index = arn__pass_index(pass, referent);
-    uint32_t *entry = &pass->entries[index];
-    if (index == 0 || *entry == 0 || *entry >= REACHED)
+    if (index == 0 || !arn__pass_is_garbage(pass, index))
         return;
-    push(pass, entry, index, referent);
+    arn__pass_is_no_garbage(pass, index);
+    push(pass, &pass->entries[index], index, referent);
     pass->resurrected++;
     if (arn__header(referent)->count > 0)
         arn__header(referent)->count--;
@@ -317,19 +341,19 @@ static void resurrect(struct pass *pass, const struct candidate *candidate)
 
 static void keep_resurrected(struct pass *pass)
 {
-    arn__pass_sweep(pass, false, enter_count_again);
-    subtract_all(pass);
+    arn__pass_sweep(pass, pass->garbage, enter_count_again);
+    subtract_all(pass, pass->garbage);
     bool releasing = arn__rc_hold_back(pass->domain);
-    arn__pass_sweep(pass, false, resurrect);
+    arn__pass_sweep(pass, pass->garbage, resurrect);
     arn__rc_go_on(pass->domain, releasing);
-    pass->garbage -= pass->resurrected;
+    pass->collected -= pass->resurrected;
 }
 
 /* Room for all that was found; false: no memory. */
 static bool make_room_for_saved(struct pass *pass)
 {
     struct collector *collector = &pass->domain->collector;
-    size_t wanted = collector->garbage_count + pass->garbage;
+    size_t wanted = collector->garbage_count + pass->collected;
     if (wanted <= collector->garbage_room)
         return true;
     void **garbage = arn_reallocarray(collector->garbage, wanted, sizeof *garbage);
@@ -345,27 +369,14 @@ static void save(struct pass *pass, const struct candidate *candidate)
 {
     struct collector *collector = &pass->domain->collector;
     collector->garbage[collector->garbage_count++] = candidate->object;
-    *candidate->entry = REACHED;
-}
-
-static void drop_waiting(struct pass *pass)
-{
-    unsigned count = pass->waiting_count;
-    pass->waiting_count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t entry = pass->entries[pass->waiting[i].index];
-        if (entry == 0 || entry >= REACHED)
-            arn_decref(pass->waiting[i].referent);
-    }
 }
 
 static void drop_outside(void *referent, void *context)
 {
-    struct pass *pass = context;
-    if (!wait_for_entry(pass, referent))
+    const struct pass *pass = context;
+    uint32_t index = arn__pass_index(pass, referent);
+    if (index == 0 || !arn__pass_is_garbage(pass, index))
         arn_decref(referent);
-    else if (is_full(pass))
-        drop_waiting(pass);
 }
 
 /* The references to what is no garbage. */
@@ -381,28 +392,29 @@ static void drop_references(struct pass *pass, const struct candidate *candidate
 static void free_object(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    *candidate->entry = 0;
     arn__rc_free(candidate->pool, candidate->object);
 }
 
 /* Returns how many were released or saved. */
 static size_t dispose(struct pass *pass, bool saves)
 {
-    arn__pass_sweep(pass, false, hold);
-    call_back_weak(pass);
-    arn__pass_sweep(pass, false, finalize);
+    arn__pass_sweep(pass, pass->garbage, hold);
+    arn__weak_call_back(pass->detached);
+    if (pass->finalizes)
+        arn__pass_sweep(pass, pass->garbage, finalize);
     if (pass->called) {
         keep_resurrected(pass);
-        call_back_weak(pass); /* of weak references that finalizers made to what they left */
+        pass->detached = NULL; /* what finalizers made to refer weakly to what they left */
+        arn__pass_sweep(pass, pass->garbage, detach_weak);
+        arn__weak_call_back(pass->detached);
     }
     if (saves && make_room_for_saved(pass)) { /* again: a finalizer may have emptied the list */
-        arn__pass_sweep(pass, false, save);
+        arn__pass_sweep(pass, pass->garbage, save);
     } else {
-        arn__pass_sweep(pass, false, drop_references);
-        drop_waiting(pass);
-        arn__pass_sweep(pass, false, free_object);
+        arn__pass_sweep(pass, pass->garbage, drop_references);
+        arn__pass_sweep(pass, pass->garbage, free_object);
     }
-    return pass->garbage;
+    return pass->collected;
 }
 
 /* ---- survivors ---- */
@@ -444,12 +456,23 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
         survey->events |= events[generation];
 }
 
+static bool has_garbage(const struct pass *pass, uint32_t pass_idx)
+{
+    uint64_t any = 0;
+    for (uint32_t word = 0; word < POOL_WORDS; word++)
+        any |= pass->garbage[pass_idx * POOL_WORDS + word];
+    return any != 0;
+}
+
+/* Where there was no event, all candidates are old and calm already. */
 static void promote_all(struct pass *pass)
 {
     for (uint32_t i = 1; i <= pass->pools; i++) {
         char *base = pass->bases[i];
         struct descriptor *pool = arn__descriptor(base);
         struct survey survey = {.pass = pass};
+        if (!(pool->events & EVENTS) && !(pass->collected > 0 && has_garbage(pass, i)))
+            continue;
         arn__objects_each(pool, base, promote, &survey);
         if (pool == pool->bin->current)
             survey.events |= EVENT_NEW;
@@ -494,7 +517,7 @@ static void account(struct collector *collector, const struct pass *pass, size_t
     stats->collections++;
     stats->collected += collected;
     stats->resurrected += pass->resurrected;
-    stats->examined += pass->candidates;
+    stats->examined += pass->selected;
     stats->ns += ns;
     if (ns > stats->longest_ns)
         stats->longest_ns = ns;
@@ -510,14 +533,16 @@ static long collect(struct pass *pass, bool suspects)
         select_young(pass);
     else
         select_all(pass);
-    subtract_all(pass);
+    subtract_all(pass, pass->candidates);
     mark_all(pass);
-    arn__pass_sweep(pass, false, count_garbage);
+    pass->collected = pass->selected - pass->reached;
+    if (pass->collected > 0)
+        arn__pass_sweep(pass, pass->candidates, note_garbage);
     if (saves && !make_room_for_saved(pass))
         return -1;
     /* First: what the program's functions then let go of is noted for the next. */
     promote_all(pass);
-    return pass->garbage > 0 ? (long)dispose(pass, saves) : 0;
+    return pass->collected > 0 ? (long)dispose(pass, saves) : 0;
 }
 
 long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspects)

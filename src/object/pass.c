@@ -17,7 +17,7 @@ enum {
 static size_t map_bytes_for(uint32_t pools)
 {
     return ((size_t)pools + 1) *
-           (sizeof(char *) + POOL_SLOTS * sizeof(uint32_t) + POOL_WORDS * sizeof(uint64_t));
+           (sizeof(char *) + POOL_SLOTS * sizeof(uint32_t) + 2 * POOL_WORDS * sizeof(uint64_t));
 }
 
 /* Objects refer to others all over the heap: with huge pages, their entries are found faster. */
@@ -68,8 +68,9 @@ bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most
     if (pass->entries == NULL)
         return false;
     size_t room = (size_t)(pass->is_kept ? collector->kept_pools : most) + 1;
-    pass->bits = (uint64_t *)(pass->entries + room * POOL_SLOTS);
-    pass->bases = (char **)(pass->bits + room * POOL_WORDS);
+    pass->candidates = (uint64_t *)(pass->entries + room * POOL_SLOTS);
+    pass->garbage = pass->candidates + room * POOL_WORDS;
+    pass->bases = (char **)(pass->garbage + room * POOL_WORDS);
     return true;
 }
 
@@ -77,16 +78,19 @@ void arn__pass_join(struct pass *pass, struct descriptor *pool, char *base)
 {
     pool->pass_idx = ++pass->pools;
     pass->bases[pool->pass_idx] = base;
+    pass->finalizes |= pool->bin->type->info.finalize != NULL;
 }
 
 /* Of what is kept, most was not touched: that is zero still. */
 static void clear(struct pass *pass, uint32_t pass_idx)
 {
-    uint64_t *bits = &pass->bits[pass_idx * POOL_WORDS];
+    uint64_t *candidates = &pass->candidates[pass_idx * POOL_WORDS];
+    uint64_t *garbage = &pass->garbage[pass_idx * POOL_WORDS];
     for (uint32_t word = 0; word < POOL_WORDS; word++) {
-        if (bits[word] != 0)
-            memset(&pass->entries[pass_idx * POOL_SLOTS + word * 64], 0, 64 * sizeof(uint32_t));
-        bits[word] = 0;
+        if (candidates[word] == 0)
+            continue;
+        memset(&pass->entries[pass_idx * POOL_SLOTS + word * 64], 0, 64 * sizeof(uint32_t));
+        candidates[word] = garbage[word] = 0;
     }
 }
 

@@ -18,7 +18,10 @@ enum {
 /* An entry that is done with, or links to the next to be done: the lowest bits are an index. */
 #define REACHED 0x80000000u
 
-enum { WAITING_MOST = 32 };
+enum {
+    WAITING_MOST = 32,
+    QUEUE_MOST = 32, /* a power of two */
+};
 
 struct waiting {
     void *referent;
@@ -32,21 +35,29 @@ struct pass {
     bool is_kept;         /* the map, for the next pass */
     char **bases;         /* by pass_idx */
     uint32_t *entries;    /* POOL_SLOTS for each pass_idx */
-    uint64_t *bits; /* POOL_WORDS: candidates, for sweeps to find them among many that are none */
+    uint64_t *candidates; /* POOL_WORDS for each pass_idx, with a bit for each slot */
+    uint64_t *garbage;    /* the same, of those that a collection is to release */
     size_t map_bytes;
 
     /* The collector's: see cycle.c. */
-    unsigned oldest; /* generation that is looked at */
-    uint32_t at;     /* index that a sweep has come to */
-    uint32_t list;   /* index of the first entry whose references are to be followed; 0: none */
-    char *next;      /* an object whose references are to be followed before; NULL: none */
-    size_t candidates, garbage, resurrected;
+    unsigned oldest;  /* generation that is looked at */
+    uint32_t at;      /* index that a sweep has come to */
+    bool finalizes;   /* there is a type with a finalizer */
+    size_t selected;  /* candidates */
+    size_t reached;   /* of those: referred to from outside, or from what is */
+    size_t collected; /* the others, less what was resurrected */
+    size_t resurrected;
     unsigned waiting_count; /* references whose entries have been asked for */
     struct waiting waiting[WAITING_MOST];
-    bool called;               /* functions of the program, since the entries were made */
+    unsigned queue_first,
+        queue_count; /* objects that have been asked for, to be followed in this order */
+    char *queue[QUEUE_MOST];
+    uint32_t list; /* index of the first entry of those to be followed after them; 0: none */
+    bool called;   /* functions of the program, since the entries were made */
     struct arn_weak *detached; /* to be called back */
 };
 
+/* What a sweep comes to. */
 struct candidate {
     struct descriptor *pool;
     uint32_t *entry;
@@ -86,12 +97,22 @@ static inline char *arn__pass_object(const struct pass *pass, uint32_t index)
 static inline void arn__pass_enter(struct pass *pass, uint32_t index, uint32_t entry)
 {
     pass->entries[index] = entry;
-    pass->bits[index >> 6] |= (uint64_t)1 << (index & 63);
+    pass->candidates[index >> 6] |= (uint64_t)1 << (index & 63);
 }
 
-/* Calls `step` for each candidate that is not REACHED, or for all: pool by pool, in order of addresses. */
+static inline bool arn__pass_is_garbage(const struct pass *pass, uint32_t index)
+{
+    return pass->garbage[index >> 6] >> (index & 63) & 1;
+}
+
+static inline void arn__pass_is_no_garbage(struct pass *pass, uint32_t index)
+{
+    pass->garbage[index >> 6] &= ~((uint64_t)1 << (index & 63));
+}
+
+/* Calls `step` for all candidates, or for all garbage: pool by pool, in order of addresses. */
 static inline __attribute__((always_inline)) void
-arn__pass_sweep(struct pass *pass, bool all,
+arn__pass_sweep(struct pass *pass, const uint64_t *bits,
                 void (*step)(struct pass *pass, const struct candidate *candidate))
 {
     for (uint32_t i = 1; i <= pass->pools; i++) {
@@ -100,12 +121,10 @@ arn__pass_sweep(struct pass *pass, bool all,
         const struct bin *bin = pool->bin;
         uint32_t first = i << SLOT_BITS;
         for (uint32_t from = 0; from < pool->carved; from += 64) {
-            for (uint64_t left = pass->bits[(first + from) >> 6]; left != 0; left &= left - 1) {
+            for (uint64_t left = bits[(first + from) >> 6]; left != 0; left &= left - 1) {
                 uint32_t slot = from + (uint32_t)__builtin_ctzll(left);
-                uint32_t *entry = &pass->entries[first + slot];
-                if (*entry != 0 && (all || *entry < REACHED))
-                    step(pass, &(struct candidate){pool, entry, first + slot,
-                                                   arn__slot(bin, base, slot)});
+                step(pass, &(struct candidate){pool, &pass->entries[first + slot], first + slot,
+                                               arn__slot(bin, base, slot)});
             }
         }
     }
