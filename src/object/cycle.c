@@ -169,50 +169,73 @@ static void select_suspects(struct pass *pass)
     arn__pass_sweep(pass, pass->candidates, enter_count);
 }
 
-/* ---- references that wait for their entries ---- */
+/* ---- references that wait ---- */
 
-/* Objects refer to others all over the heap, and an entry that is in no cache takes as long as a hundred
- * instructions: a few are asked for before the first is looked at. */
+/* Objects refer to others all over the heap: neither the descriptor of the pool nor the entry is in a cache,
+ * as like as not. So a few references are collected, and of all of them the one is asked for and then the
+ * other, before the first is looked at. */
 
-/* False: the object is no candidate. There must be a place left: see `is_full`. */
-static inline bool wait_for_entry(struct pass *pass, void *referent)
+/* True: no more, they are to be looked at. */
+static inline bool wait(struct pass *pass, void *referent)
 {
-    uint32_t index = arn__pass_index(pass, referent);
-    if (index == 0)
-        return false;
-    __builtin_prefetch(&pass->entries[index], 1);
-    pass->waiting[pass->waiting_count++] = (struct waiting){referent, index};
-    return true;
+    __builtin_prefetch(arn__descriptor(referent));
+    pass->waiting[pass->waiting_count++] = referent;
+    return pass->waiting_count == WAITING_MOST;
 }
 
-static inline bool is_full(const struct pass *pass)
+struct waiter {
+    void *referent;
+    uint32_t index; /* 0: it takes no part */
+};
+
+/* Nobody waits any more. Returns how many did; `word` is what is asked for of an index. */
+static inline __attribute__((always_inline)) unsigned
+take_waiting(struct pass *pass, struct waiter waiters[WAITING_MOST],
+             const void *(*word)(const struct pass *pass, uint32_t index))
 {
-    return pass->waiting_count == WAITING_MOST;
+    unsigned count = pass->waiting_count;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t index = arn__pass_index(pass, pass->waiting[i]);
+        waiters[i] = (struct waiter){pass->waiting[i], index};
+        __builtin_prefetch(word(pass, index));
+    }
+    pass->waiting_count = 0;
+    return count;
+}
+
+static const void *entry_at(const struct pass *pass, uint32_t index)
+{
+    return &pass->entries[index];
+}
+
+static const void *garbage_at(const struct pass *pass, uint32_t index)
+{
+    return &pass->garbage[index >> 6];
 }
 
 /* ---- subtracting and marking ---- */
 
 static void subtract_waiting(struct pass *pass)
 {
-    for (unsigned i = 0; i < pass->waiting_count; i++) {
-        const struct waiting *waiting = &pass->waiting[i];
-        uint32_t *entry = &pass->entries[waiting->index];
+    struct waiter waiters[WAITING_MOST];
+    unsigned count = take_waiting(pass, waiters, entry_at);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t *entry = &pass->entries[waiters[i].index]; /* of index 0, there is 0 */
         if (*entry == 0 || *entry >= REACHED)
             continue;
         if (__builtin_expect(*entry == 1, 0))
-            arn__misuse_of("arn_gc_collect", waiting->referent,
+            arn__misuse_of("arn_gc_collect", waiters[i].referent,
                            "referred to more often than counted",
-                           arn__typed_pool(waiting->referent)->bin->type_name);
+                           arn__typed_pool(waiters[i].referent)->bin->type_name);
         else
             --*entry;
     }
-    pass->waiting_count = 0;
 }
 
 static void subtract_reference(void *referent, void *context)
 {
     struct pass *pass = context;
-    if (wait_for_entry(pass, referent) && is_full(pass))
+    if (wait(pass, referent))
         subtract_waiting(pass);
 }
 
@@ -230,25 +253,25 @@ static void subtract_all(struct pass *pass, const uint64_t *bits)
 
 static void reach_waiting(struct pass *pass)
 {
-    for (unsigned i = 0; i < pass->waiting_count; i++) {
-        const struct waiting *waiting = &pass->waiting[i];
-        uint32_t *entry = &pass->entries[waiting->index];
+    struct waiter waiters[WAITING_MOST];
+    unsigned count = take_waiting(pass, waiters, entry_at);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t *entry = &pass->entries[waiters[i].index];
         if (*entry == 0 || *entry >= REACHED)
             continue;
-        if (waiting->index > pass->at) {
+        if (waiters[i].index > pass->at) {
             *entry = 2; /* as good as referred to from outside: the sweep will come by */
             continue;
         }
         pass->reached++;
-        push(pass, entry, waiting->index, waiting->referent);
+        push(pass, entry, waiters[i].index, waiters[i].referent);
     }
-    pass->waiting_count = 0;
 }
 
 static void reach(void *referent, void *context)
 {
     struct pass *pass = context;
-    if (wait_for_entry(pass, referent) && is_full(pass))
+    if (wait(pass, referent))
         reach_waiting(pass);
 }
 
@@ -371,12 +394,21 @@ static void save(struct pass *pass, const struct candidate *candidate)
     collector->garbage[collector->garbage_count++] = candidate->object;
 }
 
+static void drop_waiting(struct pass *pass)
+{
+    struct waiter waiters[WAITING_MOST];
+    unsigned count = take_waiting(pass, waiters, garbage_at);
+    for (unsigned i = 0; i < count; i++) {
+        if (!arn__pass_is_garbage(pass, waiters[i].index))
+            arn_decref(waiters[i].referent);
+    }
+}
+
 static void drop_outside(void *referent, void *context)
 {
-    const struct pass *pass = context;
-    uint32_t index = arn__pass_index(pass, referent);
-    if (index == 0 || !arn__pass_is_garbage(pass, index))
-        arn_decref(referent);
+    struct pass *pass = context;
+    if (wait(pass, referent))
+        drop_waiting(pass);
 }
 
 /* The references to what is no garbage. */
@@ -412,6 +444,7 @@ static size_t dispose(struct pass *pass, bool saves)
         arn__pass_sweep(pass, pass->garbage, save);
     } else {
         arn__pass_sweep(pass, pass->garbage, drop_references);
+        drop_waiting(pass);
         arn__pass_sweep(pass, pass->garbage, free_object);
     }
     return pass->collected;

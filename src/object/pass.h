@@ -23,11 +23,6 @@ enum {
     QUEUE_MOST = 32, /* a power of two */
 };
 
-struct waiting {
-    void *referent;
-    uint32_t index;
-};
-
 struct pass {
     struct arn_domain *domain;
     const char *function; /* of the program's call, for what is said of misuse */
@@ -47,8 +42,8 @@ struct pass {
     size_t reached;   /* of those: referred to from outside, or from what is */
     size_t collected; /* the others, less what was resurrected */
     size_t resurrected;
-    unsigned waiting_count; /* references whose entries have been asked for */
-    struct waiting waiting[WAITING_MOST];
+    unsigned waiting_count; /* references whose descriptors have been asked for */
+    void *waiting[WAITING_MOST];
     unsigned queue_first,
         queue_count; /* objects that have been asked for, to be followed in this order */
     char *queue[QUEUE_MOST];
