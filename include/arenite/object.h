@@ -249,9 +249,10 @@ ARN_PUBLIC long arn_gc_collect(int generation);
 
 /* Automatic collections: on at first. A new object begins one of generation 0 when allocations less
  * releases since the last have reached its threshold; that becomes one of generation 1 when so many were
- * of generation 0, and a full one when so many were of generation 1 and objects have become a quarter
- * more since the last. After one that found hardly any garbage, the next of its kind may wait longer. A
- * threshold of 0: never. At first 2,000, 10 and 10. */
+ * of generation 0, and a full one when so many were of generation 1 and objects, or their memory, have
+ * become a quarter more since the last. After one that found hardly any garbage, the next of its kind may
+ * wait longer: a full one at most until their memory has doubled and grown by 256 MiB. A threshold of 0:
+ * never. At first 2,000, 10 and 10. */
 ARN_PUBLIC void arn_gc_enable(void);
 ARN_PUBLIC void arn_gc_disable(void);
 ARN_PUBLIC bool arn_gc_is_enabled(void);

@@ -3,7 +3,8 @@
  * What has hardly any garbage is looked at less: a collection of young objects that found few, and a full one,
  * is followed by at least twenty times the time that the next of its kind will probably take: a twentieth of
  * the time for each kind, however large the heap, once a first one has told what an object takes. Young
- * objects whose turn comes meanwhile become old unseen; a full pass will look at them.
+ * objects whose turn comes meanwhile become old unseen; a full pass will look at them. That is a bet on what
+ * the last one found: it ends when the domain has doubled, and grown by OUTGROWN_BYTES.
  */
 #include "collector.h"
 
@@ -19,9 +20,10 @@
 enum {
     FEW = 16,              /* one in so many is hardly any */
     EXHAUSTIVE_EVERY = 10, /* automatic full passes */
-    GROWTH_SHARE = 4,      /* objects become a quarter more */
+    GROWTH_SHARE = 4,      /* a quarter more objects, or memory */
     REST = 20,             /* times what the next will take */
     PARTS_OF_NS = 16,      /* in which that is counted, for an object */
+    OUTGROWN_BYTES = 256 << 20,
 };
 
 /* ---- when ---- */
@@ -58,12 +60,31 @@ static bool is_rested(const struct rest *rest, size_t objects)
            arn__os_now_ns() - rest->since_ns >= rest->object_parts * objects / PARTS_OF_NS * REST;
 }
 
+static bool is_grown(size_t now, size_t at_full)
+{
+    return now - now / (GROWTH_SHARE + 1) >= at_full;
+}
+
+/* So much that a rest is over: garbage has a bound however fast it is made. */
+static bool is_outgrown(const struct arn_domain *domain)
+{
+    size_t then = domain->collector.bytes_at_full, now = domain->roster.held_bytes;
+    return now > then && now - then >= (then > OUTGROWN_BYTES ? then : OUTGROWN_BYTES);
+}
+
 static bool full_is_due(struct arn_domain *domain)
 {
     struct collector *collector = &domain->collector;
     return collector->thresholds[2] > 0 && collector->counts[2] >= collector->thresholds[2] &&
-           domain->objects - domain->objects / (GROWTH_SHARE + 1) >= collector->objects_at_full &&
-           is_rested(rest_of(collector, GENERATION_OLD), domain->objects);
+           (is_grown(domain->objects, collector->objects_at_full) ||
+            is_grown(domain->roster.held_bytes, collector->bytes_at_full)) &&
+           (is_rested(rest_of(collector, GENERATION_OLD), domain->objects) || is_outgrown(domain));
+}
+
+/* To look for what suspects lead to takes longer than to look at everything, if most are suspects. */
+static bool is_mostly_new(const struct arn_domain *domain)
+{
+    return domain->objects / 2 > domain->collector.objects_at_full;
 }
 
 void arn__collector_due(struct arn_domain *domain)
@@ -75,7 +96,8 @@ void arn__collector_due(struct arn_domain *domain)
     unsigned oldest =
         collector->thresholds[1] > 0 && collector->counts[1] >= collector->thresholds[1];
     if (full_is_due(domain)) {
-        collect(domain, GENERATION_OLD, ++collector->fulls % EXHAUSTIVE_EVERY != 0);
+        bool exhaustive = ++collector->fulls % EXHAUSTIVE_EVERY == 0 || is_mostly_new(domain);
+        collect(domain, GENERATION_OLD, !exhaustive);
     } else if (!is_rested(rest_of(collector, oldest), collector->counts[0])) {
         arn__cycle_pass_over_young(domain);
         collector->counts[oldest + 1]++;

@@ -601,10 +601,12 @@ long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspect
     if (collected >= 0) {
         for (unsigned i = 0; i <= oldest; i++)
             collector->counts[i] = 0;
-        if (young)
+        if (young) {
             collector->counts[oldest + 1]++;
-        else
+        } else {
             collector->objects_at_full = domain->objects;
+            collector->bytes_at_full = domain->roster.held_bytes;
+        }
         account(collector, &pass, (size_t)collected, arn__os_now_ns() - start_ns);
     }
     tell(domain, &(struct arn_gc_info){.ends = true,

@@ -46,10 +46,10 @@ struct collector {
     bool disabled;
     bool running; /* none begins meanwhile */
     unsigned debug;
-    unsigned fulls;         /* automatic ones */
-    size_t objects_at_full; /* when the last full pass ended */
-    struct rest rests[2];   /* of young collections, and of full ones */
-    void *kept_map;         /* entries for the next pass: see pass.c */
+    unsigned fulls;                        /* automatic ones */
+    size_t objects_at_full, bytes_at_full; /* when the last full pass ended: tracked; held */
+    struct rest rests[2];                  /* of young collections, and of full ones */
+    void *kept_map;                        /* entries for the next pass: see pass.c */
     uint32_t kept_pools;
     struct arn_gc_stats stats[ARN_GENERATIONS];
     struct watcher *watchers;

@@ -576,6 +576,53 @@ TEST(objects_corners, the_highest_count_is_a_count)
     IN_OWN_PROCESS(almost_immortal());
 }
 
+/* ---- pace ---- */
+
+struct heavy {
+    struct heavy *self;
+    char bytes[30000];
+};
+
+/* A million nodes of which none is garbage: a full collection is followed by a long rest. */
+static void changes_its_ways(void)
+{
+    static const size_t field = offsetof(struct heavy, self), often[] = {8, 2, 2};
+    enum { LIVE = 1000000, HEAVY = 1 << 15, KEPT = 256 };
+    const size_t most_bytes = (size_t)256 << 20;
+    static struct heavy *lately[KEPT];
+    struct arn_domain_stats stats;
+    arn_type *heavy = arn_type_register(&(struct arn_type_info){.name = "heavy",
+                                                                .bytes = sizeof(struct heavy),
+                                                                .shape = ARN_FIXED,
+                                                                .offsets = &field,
+                                                                .offset_count = 1});
+    struct node *list = NULL;
+    arn_type *type = node_type("node", NULL);
+    for (int i = 0; i < LIVE; i++) {
+        struct node *next = arn_new(type);
+        arn_move(&next->left, list);
+        list = next;
+    }
+    arn_domain_stats(NULL, &stats);
+    size_t before_bytes = stats.held_bytes, after_bytes = 0;
+    arn_gc_set_threshold(
+        often); /* forgets the pace: the next full one is the last that finds nothing */
+    for (int i = 0; i < HEAVY; i++) {
+        arn_clear(&lately[i % KEPT]);
+        lately[i % KEPT] = arn_new(heavy);
+        if (i > KEPT)
+            arn_set(&lately[i % KEPT]->self, lately[i % KEPT]);
+        arn_domain_stats(NULL, &stats);
+        after_bytes = stats.held_bytes > after_bytes ? stats.held_bytes : after_bytes;
+    }
+    EXPECT_LE(after_bytes, before_bytes + most_bytes + most_bytes / 4);
+}
+
+TEST(objects_corners, a_rest_is_over_when_garbage_has_outgrown_the_heap)
+{
+    IN_OWN_PROCESS(changes_its_ways());
+}
+
 /* ---- limits ---- */
 
 static const size_t lengths[] = {33000, 99000, 300000, 1000000, 20000000};
