@@ -35,6 +35,8 @@ struct list {
 static void add(void *object, void *context)
 {
     struct list *list = context;
+    if (object == NULL) /* from a traverse function */
+        return;
     if (list->count < list->most)
         list->found[list->count] = object;
     list->count++;

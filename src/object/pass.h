@@ -75,7 +75,8 @@ static inline uint32_t arn__pass_index(const struct pass *pass, const void *obje
 {
     const struct descriptor *pool = arn__typed_pool(object);
     if (__builtin_expect(!arn__holds_objects(pool), 0)) {
-        arn__misuse(pass->function, object, "an object refers to this, which is none");
+        if (object != NULL) /* which a traverse function need not leave out */
+            arn__misuse(pass->function, object, "an object refers to this, which is none");
         return 0;
     }
     if (pool->pass_idx == 0 || pool->bin->domain != pass->domain)

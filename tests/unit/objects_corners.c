@@ -576,6 +576,44 @@ TEST(objects_corners, the_highest_count_is_a_count)
     IN_OWN_PROCESS(almost_immortal());
 }
 
+/* ---- traverse functions ---- */
+
+static void traverse_all(void *object, arn_visit *visit, void *context)
+{
+    const struct node *node = object;
+    visit(node->left, context);
+    visit(node->right, context);
+}
+
+static void nulls(void)
+{
+    nodes_begin(NULL);
+    arn_type *type = arn_type_register(&(struct arn_type_info){.name = "link",
+                                                               .bytes = sizeof(struct node),
+                                                               .shape = ARN_CUSTOM,
+                                                               .traverse = traverse_all,
+                                                               .clear = link_clear});
+    struct node *lives = node_ring(type, 2), *alone = arn_new(type);
+    arn_decref(node_ring(type, 3));
+    void *found[2], *held[] = {lives, alone};
+    EXPECT_EQ(arn_get_referents(lives, found, 2), 1);
+    EXPECT_EQ(arn_get_referents(alone, found, 2), 0);
+    EXPECT_EQ(arn_get_referrers(lives, found, 2), 1);
+    EXPECT_EQ(arn_gc_collect(0), 3);
+    EXPECT_EQ(arn_verify(held, 2, NULL, NULL), 0);
+    size_t often[] = {1, 1, 1};
+    arn_gc_set_threshold(often);
+    arn_gc_enable(); /* for passes that start from suspects */
+    for (int i = 0; i < 100; i++)
+        arn_decref(node_ring(type, 3));
+    EXPECT_EQ(arn_refcount(lives), 2);
+}
+
+TEST(objects_corners, a_traverse_function_need_not_leave_out_null)
+{
+    IN_OWN_PROCESS(nulls());
+}
+
 /* ---- pace ---- */
 
 struct heavy {
