@@ -140,6 +140,7 @@ static void *alloc(struct request *request, const struct traceback *traceback)
 ARN__ENTRY __attribute__((noinline)) static void *alloc_traced(struct request *request)
 {
     struct traceback traceback;
+    arn__thread_settle();
     return alloc(request, arn__traceback_take(&traceback) ? &traceback : NULL);
 }
 
@@ -424,6 +425,7 @@ ARN__ENTRY __attribute__((noinline)) static void *
 resize_large_traced(void *block, size_t old_bytes, size_t bytes, const char *function)
 {
     struct traceback traceback;
+    arn__thread_settle();
     bool taken = arn__traceback_take(&traceback);
     return resize_large(block, old_bytes, bytes, function, taken ? &traceback : NULL);
 }

@@ -235,6 +235,7 @@ static void show(struct heap *heap)
  * that would not tell of their end, or have not, are left alone: their memory may be gone. */
 void arn__thread_hide_all(void)
 {
+    set_heap(&nobody);
     arn__os_barrier();
     arn__lock(&heaps_lock, RANK_HEAPS);
     for (struct heap *heap = all_heaps; heap != NULL; heap = heap->next) {

@@ -50,6 +50,16 @@ void arn__thread_leave_quick(struct heap *heap);
  * more, for their heaps are out of sight until they leave a slow path after the end of that. */
 void arn__thread_hide_all(void);
 
+/* Sees to it that a forked child is mended, if it can be now. */
+static inline void arn__thread_settle(void)
+{
+    if (!arn__thread_is_settled()) {
+        struct heap *heap = arn__thread_enter();
+        if (heap != NULL)
+            arn__thread_leave(heap);
+    }
+}
+
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
 

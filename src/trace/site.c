@@ -12,6 +12,7 @@ enum {
     BUCKETS = 1 << 16, /* touched as they are used */
     CHUNK_BYTES = 64 * 1024,
     OWN_FRAMES_MOST = 24, /* of the library, below the program's */
+    OWN_FRAMES_OFTEN = 6,
 };
 
 /* Sites are carved from these, one page at a time: none lies in two, for what a forked child has of each
@@ -28,7 +29,8 @@ static char *next_site, *chunk_end;
 static struct site *_Atomic newest;
 static _Atomic size_t mapped_bytes;
 
-static unsigned frames_kept;
+static _Atomic unsigned frames_kept;
+/* The same each time; written before tracing is on for the first. */
 static arn__unwinder *unwinder;
 static struct own_code own_code;
 static __thread bool taking __attribute__((tls_model("initial-exec")));
@@ -96,18 +98,32 @@ static int own_frames(void *const *frames, int count)
     return own;
 }
 
+/* Of the program at most so many; how many there are, and how many of the library before them. Each frame takes
+ * time: first without many of the library's. */
+static int unwind(void **found, int most, int *own)
+{
+    int asked = most + OWN_FRAMES_OFTEN;
+    int count = unwinder(found, asked);
+    *own = own_frames(found, count);
+    if (count == asked && (*own == 0 || count - *own < most)) {
+        count = unwinder(found, most + OWN_FRAMES_MOST);
+        *own = own_frames(found, count);
+    }
+    return count - *own < most ? count - *own : most;
+}
+
 bool arn__traceback_take(struct traceback *traceback)
 {
-    if (taking)
+    if (taking) {
+        arn__trace_lose();
         return false;
+    }
     void *found[ARN_TRACE_FRAMES_MOST + OWN_FRAMES_MOST];
     int saved = errno;
+    int own;
     taking = true;
     traceback->epoch = arn__trace_epoch();
-    int most = (int)frames_kept;
-    int count = unwinder(found, most + OWN_FRAMES_MOST);
-    int own = own_frames(found, count);
-    count = count - own < most ? count - own : most;
+    int count = unwind(found, (int)atomic_load(&frames_kept), &own);
     traceback->count = count > 0 ? (unsigned)count : 1;
     traceback->frames[0] = NULL;
     if (count > 0)
@@ -212,7 +228,7 @@ struct site *arn__sites_newest(void)
 
 unsigned arn__sites_frames(void)
 {
-    return frames_kept;
+    return atomic_load(&frames_kept);
 }
 
 /* ---- begin, end ---- */
@@ -225,12 +241,14 @@ static void forget(void)
     atomic_store(&newest, NULL);
 }
 
-bool arn__sites_begin(unsigned frames, arn__unwinder *unwind, const struct own_code *own)
+bool arn__sites_begin(unsigned frames, arn__unwinder *unwind_with, const struct own_code *own)
 {
     buckets = arn__trace_map(BUCKETS * sizeof *buckets);
-    frames_kept = frames;
-    unwinder = unwind;
-    own_code = *own;
+    atomic_store(&frames_kept, frames);
+    if (unwinder == NULL) {
+        own_code = *own;
+        unwinder = unwind_with;
+    }
     return buckets != NULL;
 }
 

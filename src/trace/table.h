@@ -19,8 +19,9 @@ extern _Atomic unsigned arn__tracing;
 
 static inline bool arn__traces(unsigned what)
 {
-    /* relaxed: whoever sees it late traces late. */
-    return __builtin_expect((atomic_load_explicit(&arn__tracing, memory_order_relaxed) & what) != 0,
+    /* acquire: pairs with the store that turns it on; what tracing needs is there. Whoever sees it late traces
+     * late. */
+    return __builtin_expect((atomic_load_explicit(&arn__tracing, memory_order_acquire) & what) != 0,
                             false);
 }
 

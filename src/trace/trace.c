@@ -2,7 +2,7 @@
 #include <arenite/trace.h>
 #include <errno.h>
 #include <execinfo.h>
-#include <string.h>
+#include <sys/auxv.h>
 
 #include "object/type.h"
 #include "table.h"
@@ -15,17 +15,9 @@ extern const char etext[] __attribute__((visibility("hidden"), weak));
 extern const char __start_arn_entry[] __attribute__((visibility("hidden"), weak));
 extern const char __stop_arn_entry[] __attribute__((visibility("hidden"), weak));
 
-/* A forked child is mended as somebody enters: before it looks at traces. */
-static void settle(void)
-{
-    struct heap *heap = arn__thread_enter();
-    if (heap != NULL)
-        arn__thread_leave(heap);
-}
-
 static void lock(void)
 {
-    settle();
+    arn__thread_settle();
     arn__lock(&arn__trace_control, RANK_TRACE);
 }
 
@@ -36,7 +28,14 @@ static void unlock(void)
 
 /* ---- on and off ---- */
 
-/* Where the caller's code is in the same module, that tells nothing. */
+/* The library is part of the program, or of what calls it. */
+static bool is_part(const struct own_code *own, const void *caller)
+{
+    uintptr_t program = getauxval(AT_PHDR); /* just behind where it begins */
+    return ((uintptr_t)caller >= own->module_start && (uintptr_t)caller < own->module_end) ||
+           (program >= own->module_start && program < own->module_end);
+}
+
 static struct own_code own_code(const void *caller)
 {
     struct own_code own = {
@@ -45,7 +44,7 @@ static struct own_code own_code(const void *caller)
         .entries_start = (uintptr_t)__start_arn_entry,
         .entries_end = (uintptr_t)__stop_arn_entry,
     };
-    if ((uintptr_t)caller >= own.module_start && (uintptr_t)caller < own.module_end)
+    if (is_part(&own, caller))
         own.module_start = own.module_end = 0;
     return own;
 }
@@ -97,7 +96,7 @@ void arn_trace_stop(void)
 
 unsigned arn_trace_is_tracing(void)
 {
-    settle();
+    arn__thread_settle();
     return atomic_load(&arn__tracing);
 }
 
@@ -110,7 +109,7 @@ unsigned arn_trace_get_frames(void)
 
 void arn_trace_get_traced(size_t *current, size_t *peak)
 {
-    settle();
+    arn__thread_settle();
     if (current != NULL)
         *current = atomic_load(&arn__trace_totals.current);
     if (peak != NULL)
@@ -119,7 +118,7 @@ void arn_trace_get_traced(size_t *current, size_t *peak)
 
 void arn_trace_reset_peak(void)
 {
-    settle();
+    arn__thread_settle();
     atomic_store(&arn__trace_totals.peak, atomic_load(&arn__trace_totals.current));
 }
 
@@ -147,10 +146,10 @@ size_t arn_trace_traceback(const void *pointer, void **frames, size_t most)
     lock(); /* the site stays */
     struct heap *heap = arn__thread_enter();
     if (heap != NULL) {
-        if (arn__trace_look(pointer, &trace)) {
+        if (arn__trace_look(pointer, &trace))
             count = trace.site->frame_count;
-            memcpy(frames, trace.site->frames, (count < most ? count : most) * sizeof *frames);
-        }
+        for (size_t i = 0; i < count && i < most; i++)
+            frames[i] = trace.site->frames[i];
         arn__thread_leave(heap);
     }
     unlock();
