@@ -140,8 +140,7 @@ static void *alloc(struct request *request, const struct traceback *traceback)
 ARN__ENTRY __attribute__((noinline)) static void *alloc_traced(struct request *request)
 {
     struct traceback traceback;
-    arn__thread_settle();
-    return alloc(request, arn__traceback_take(&traceback) ? &traceback : NULL);
+    return alloc(request, arn__thread_take_traceback(&traceback) ? &traceback : NULL);
 }
 
 /* By the class if there is one, else as a large block. */
@@ -425,8 +424,7 @@ ARN__ENTRY __attribute__((noinline)) static void *
 resize_large_traced(void *block, size_t old_bytes, size_t bytes, const char *function)
 {
     struct traceback traceback;
-    arn__thread_settle();
-    bool taken = arn__traceback_take(&traceback);
+    bool taken = arn__thread_take_traceback(&traceback);
     return resize_large(block, old_bytes, bytes, function, taken ? &traceback : NULL);
 }
 

@@ -457,6 +457,30 @@ void arn__thread_leave(struct heap *heap)
     arn__thread.inside = false;
 }
 
+void arn__thread_settle(void)
+{
+    if (arn__thread_is_settled())
+        return;
+    struct heap *heap = arn__thread_enter();
+    if (heap != NULL)
+        arn__thread_leave(heap);
+}
+
+/* Settled first: mending begins another epoch of traces. */
+bool arn__thread_take_traceback(struct traceback *traceback)
+{
+    arn__thread_settle();
+    bool may = !arn__thread.unwinds;
+    if (may) {
+        arn__thread.unwinds = true;
+        arn__traceback_take(traceback);
+        arn__thread.unwinds = false;
+    } else {
+        arn__trace_lose();
+    }
+    return may;
+}
+
 void arn__thread_collect_others(const struct heap *heap)
 {
     arn__lock(&heaps_lock, RANK_HEAPS);

@@ -18,6 +18,7 @@ struct thread {
      * inside, or blocks are traced. The thread's own, but for arn__thread_hide_all. */
     _Atomic(struct heap *) heap;
     bool inside;      /* a slow path */
+    bool unwinds;     /* takes a traceback */
     bool departed;    /* its heap was given up at exit: it gets no other */
     struct heap *own; /* NULL: it has none */
 };
@@ -51,14 +52,12 @@ void arn__thread_leave_quick(struct heap *heap);
 void arn__thread_hide_all(void);
 
 /* Sees to it that a forked child is mended, if it can be now. */
-static inline void arn__thread_settle(void)
-{
-    if (!arn__thread_is_settled()) {
-        struct heap *heap = arn__thread_enter();
-        if (heap != NULL)
-            arn__thread_leave(heap);
-    }
-}
+void arn__thread_settle(void);
+
+/* Who called the library, to trace something to. False: this thread is finding that out already, and it is the
+ * unwinder that asks for memory, or a signal handler: not to be traced. Not while inside: the unwinder may
+ * take locks. */
+bool arn__thread_take_traceback(struct traceback *traceback);
 
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);

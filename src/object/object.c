@@ -67,8 +67,7 @@ static void *make(struct arn_type *type, size_t bytes)
 ARN__ENTRY static __attribute__((noinline)) void *new_traced(struct arn_type *type, size_t bytes)
 {
     struct traceback traceback;
-    arn__thread_settle();
-    bool taken = arn__traceback_take(&traceback);
+    bool taken = arn__thread_take_traceback(&traceback);
     void *object = make(type, bytes);
     if (object != NULL && taken)
         arn__object_trace(object, &traceback);

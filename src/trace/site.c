@@ -33,7 +33,6 @@ static _Atomic unsigned frames_kept;
 /* The same each time; written before tracing is on for the first. */
 static arn__unwinder *unwinder;
 static struct own_code own_code;
-static __thread bool taking __attribute__((tls_model("initial-exec")));
 
 /* ---- memory ---- */
 
@@ -112,25 +111,18 @@ static int unwind(void **found, int most, int *own)
     return count - *own < most ? count - *own : most;
 }
 
-bool arn__traceback_take(struct traceback *traceback)
+void arn__traceback_take(struct traceback *traceback)
 {
-    if (taking) {
-        arn__trace_lose();
-        return false;
-    }
     void *found[ARN_TRACE_FRAMES_MOST + OWN_FRAMES_MOST];
     int saved = errno;
     int own;
-    taking = true;
     traceback->epoch = arn__trace_epoch();
     int count = unwind(found, (int)atomic_load(&frames_kept), &own);
     traceback->count = count > 0 ? (unsigned)count : 1;
     traceback->frames[0] = NULL;
     if (count > 0)
         memcpy(traceback->frames, found + own, (size_t)count * sizeof *found);
-    taking = false;
     errno = saved;
-    return true;
 }
 
 /* ---- sites ---- */

@@ -30,9 +30,9 @@ struct site {
     void *frames[];
 };
 
-/* Fills in the frames of whoever called the library, at most as many as tracing is to keep. False: this
- * thread is taking one already, for a block that the unwinder asks for. Preserves errno. */
-bool arn__traceback_take(struct traceback *traceback);
+/* Fills in the frames of whoever called the library, at most as many as tracing is to keep. Preserves
+ * errno. See arn__thread_take_traceback. */
+void arn__traceback_take(struct traceback *traceback);
 
 /* The site of a traceback and a type; NULL: no memory. */
 struct site *arn__site(const struct arn_type *type, void *const *frames, unsigned count);

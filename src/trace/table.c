@@ -20,6 +20,7 @@ struct table {
 struct stripe {
     _Alignas(64) struct lock lock;
     struct table *table; /* NULL: nothing in it */
+    unsigned epoch; /* whose traces it holds: behind that of all while they are being forgotten */
 };
 
 static struct stripe stripes[STRIPES];
@@ -41,6 +42,21 @@ void arn__trace_lose(void)
 
 /* ---- counting ---- */
 
+static void raise_peak(size_t current)
+{
+    size_t peak = atomic_load(&arn__trace_totals.peak);
+    while (current > peak &&
+           !atomic_compare_exchange_weak(&arn__trace_totals.peak, &peak, current)) {
+    }
+}
+
+/* The second time for who went by between the first two. */
+void arn__trace_reset_peak(void)
+{
+    atomic_store(&arn__trace_totals.peak, atomic_load(&arn__trace_totals.current));
+    raise_peak(atomic_load(&arn__trace_totals.current));
+}
+
 static void count_up(struct site *site, size_t bytes)
 {
     struct trace_totals *totals = &arn__trace_totals;
@@ -48,9 +64,7 @@ static void count_up(struct site *site, size_t bytes)
     atomic_fetch_add_explicit(&site->bytes, bytes, memory_order_relaxed);
     size_t current =
         atomic_fetch_add_explicit(&totals->current, bytes, memory_order_relaxed) + bytes;
-    size_t peak = atomic_load_explicit(&totals->peak, memory_order_relaxed);
-    while (current > peak && !atomic_compare_exchange_weak(&totals->peak, &peak, current)) {
-    }
+    raise_peak(current);
 }
 
 static void count_down(struct site *site, size_t bytes)
@@ -179,6 +193,11 @@ static void enter(struct stripe *stripe, const void *address, size_t bytes, stru
     count_up(site, bytes);
 }
 
+static bool accepts(const struct stripe *stripe, unsigned of)
+{
+    return stripe->epoch == of && of % 2 == 1;
+}
+
 /* ---- traces ---- */
 
 void arn__trace_put(const void *address, size_t bytes, const struct arn_type *type,
@@ -187,7 +206,7 @@ void arn__trace_put(const void *address, size_t bytes, const struct arn_type *ty
     struct stripe *stripe = stripe_of(address);
     arn__lock(&stripe->lock, RANK_TRACES);
     /* The site is not looked for before: it is there only as long as the epoch lasts. */
-    if (arn__trace_epoch() == traceback->epoch)
+    if (accepts(stripe, traceback->epoch))
         enter(stripe, address, bytes, arn__site(type, traceback->frames, traceback->count));
     arn__unlock(&stripe->lock, RANK_TRACES);
 }
@@ -197,7 +216,7 @@ bool arn__trace_take(const void *address, struct trace *trace)
     struct stripe *stripe = stripe_of(address);
     arn__lock(&stripe->lock, RANK_TRACES);
     bool found = drop(stripe, address, trace);
-    trace->epoch = arn__trace_epoch();
+    trace->epoch = stripe->epoch;
     arn__unlock(&stripe->lock, RANK_TRACES);
     return found;
 }
@@ -206,7 +225,7 @@ void arn__trace_put_back(const void *address, const struct trace *trace)
 {
     struct stripe *stripe = stripe_of(address);
     arn__lock(&stripe->lock, RANK_TRACES);
-    if (arn__trace_epoch() == trace->epoch)
+    if (accepts(stripe, trace->epoch))
         enter(stripe, address, trace->bytes, trace->site);
     arn__unlock(&stripe->lock, RANK_TRACES);
 }
@@ -223,7 +242,7 @@ bool arn__trace_look(const void *address, struct trace *trace)
     arn__lock(&stripe->lock, RANK_TRACES);
     const struct entry *entry = entry_of(stripe, address);
     if (entry != NULL)
-        *trace = (struct trace){entry->bytes, entry->site, arn__trace_epoch()};
+        *trace = (struct trace){entry->bytes, entry->site, stripe->epoch};
     arn__unlock(&stripe->lock, RANK_TRACES);
     return entry != NULL;
 }
@@ -241,16 +260,27 @@ static void empty(struct stripe *stripe)
     discard(table);
 }
 
-/* Each stripe's lock, once taken after the epoch has changed, leaves nobody with an older one. */
-void arn__table_clear(void)
+/* Odd while traces are taken. */
+static unsigned next_epoch(bool on)
 {
-    atomic_fetch_add(&epoch, 1);
+    unsigned now = arn__trace_epoch();
+    unsigned next = on ? (now + 1) | 1 : (now | 1) + 1;
+    atomic_store(&epoch, next);
+    return next;
+}
+
+/* A stripe that has changed its epoch takes in nothing that was begun in an older one: after the last, nobody
+ * looks at a site of that. */
+void arn__table_clear(bool on)
+{
+    unsigned next = next_epoch(on);
     for (unsigned i = 0; i < STRIPES; i++) {
         arn__lock(&stripes[i].lock, RANK_TRACES);
         empty(&stripes[i]);
+        stripes[i].epoch = next;
         arn__unlock(&stripes[i].lock, RANK_TRACES);
     }
-    atomic_store(&arn__trace_totals.peak, atomic_load(&arn__trace_totals.current));
+    arn__trace_reset_peak();
     atomic_store(&arn__trace_totals.lost, 0);
 }
 
@@ -276,12 +306,13 @@ void arn__table_after_fork(bool had_threads)
         return;
     bool on = atomic_load(&arn__tracing) != 0;
     size_t peak = atomic_load(&arn__trace_totals.peak);
-    atomic_fetch_add(&epoch, 1);
     atomic_store(&arn__trace_totals.current, 0);
     on = arn__sites_after_fork() && on;
+    unsigned next = next_epoch(on);
     for (unsigned i = 0; i < STRIPES; i++) {
         struct table *old = stripes[i].table;
         stripes[i].table = NULL;
+        stripes[i].epoch = next;
         if (on && old != NULL)
             enter_anew(&stripes[i], old);
         discard(old);

@@ -31,8 +31,8 @@ struct trace {
     unsigned epoch;
 };
 
-/* Counts up when tracing begins, and when all traces are forgotten: what was begun before enters no trace
- * after. */
+/* Another one when tracing begins and ends, and when all traces are forgotten: what was begun before that enters
+ * no trace after. */
 unsigned arn__trace_epoch(void);
 
 /* The next four: of a thread that is inside. Without memory the trace is lost, and counted as that. */
@@ -58,9 +58,11 @@ struct trace_totals {
 };
 extern struct trace_totals arn__trace_totals;
 
-/* All traces are forgotten, and what they took goes back to the OS. Nobody looks at a site any more that was
- * found before, and those that there are have nothing. */
-void arn__table_clear(void);
+void arn__trace_reset_peak(void);
+
+/* All traces are forgotten, and what they took goes back to the OS; new ones are taken from now on, or not. The
+ * sites that there are have nothing. Unless new ones are taken, nobody looks at any after that. */
+void arn__table_clear(bool on);
 
 /* In a forked child. The parent's other threads may have been at work here: what is whole is kept. */
 void arn__table_after_fork(bool had_threads);

@@ -53,9 +53,9 @@ static int start(unsigned frames, unsigned what, const struct own_code *own)
 {
     if (atomic_load(&arn__tracing) != 0)
         return EALREADY;
-    arn__table_clear(); /* of a child that had no memory to go on */
     if (!arn__sites_begin(frames, backtrace, own))
         return ENOMEM;
+    arn__table_clear(true);
     /* First: what is hidden finds this, and stays so. */
     atomic_store(&arn__tracing, what);
     if (what & ARN_TRACE_OBJECTS)
@@ -88,7 +88,7 @@ void arn_trace_stop(void)
     if (atomic_load(&arn__tracing) != 0) {
         atomic_store(&arn__tracing, 0);
         arn__types_hide(false);
-        arn__table_clear();
+        arn__table_clear(false);
         arn__sites_end();
     }
     unlock();
@@ -119,13 +119,13 @@ void arn_trace_get_traced(size_t *current, size_t *peak)
 void arn_trace_reset_peak(void)
 {
     arn__thread_settle();
-    atomic_store(&arn__trace_totals.peak, atomic_load(&arn__trace_totals.current));
+    arn__trace_reset_peak();
 }
 
 void arn_trace_clear(void)
 {
     lock();
-    arn__table_clear();
+    arn__table_clear(atomic_load(&arn__tracing) != 0);
     unlock();
 }
 

@@ -876,6 +876,29 @@ TEST(tracing, goes_without_the_barrier_where_it_is_refused)
     IN_OWN_PROCESS(joins_without_barrier());
 }
 
+/* What another thread was about to enter as tracing ended belongs to no later tracing: its block may be freed
+ * with nobody looking. */
+static void late(void)
+{
+    struct traceback traceback;
+    ASSERT_EQ(arn_trace_start(FEW, ARN_TRACE_BLOCKS), 0);
+    ASSERT_TRUE(arn__thread_take_traceback(&traceback));
+    arn_trace_stop();
+    ASSERT_EQ(arn_trace_start(FEW, ARN_TRACE_BLOCKS), 0);
+    static char block[16];
+    struct heap *heap = arn__thread_enter();
+    arn__trace_put(block, sizeof block, NULL, &traceback);
+    arn__thread_leave(heap);
+    EXPECT_FALSE(is_traced(block));
+    expect_sums(0, 0);
+    arn_trace_stop();
+}
+
+TEST(tracing, what_was_begun_before_it_stopped_is_not_traced_after)
+{
+    IN_OWN_PROCESS(late());
+}
+
 /* ---- stress: blocks that wander between threads ---- */
 
 enum { THREADS = 4, SHARED = 256 };
@@ -1067,6 +1090,10 @@ static void *kept[KEPT];
  * few in the table, which is then no child's. */
 static int child_is_traced(bool alone)
 {
+    void *first = here(64); /* before anything else has been asked of the library */
+    if (!is_traced(first))
+        return 9;
+    arn_free(first);
     size_t before = current();
     if (sum(ARN_TRACE_BY_SITE).bytes != before || sum(ARN_TRACE_BY_TYPE).bytes != before)
         return 2;
@@ -1094,10 +1121,10 @@ static int child_is_traced(bool alone)
     return 0;
 }
 
-static void fork_and_look(unsigned children, bool alone, pid_t (*fork_it)(void))
+static void fork_and_look(unsigned children, bool alone)
 {
     for (unsigned i = 0; i < children; i++) {
-        pid_t child = fork_it();
+        pid_t child = fork();
         if (child == 0) {
             alarm(60);
             _exit(child_is_traced(alone));
@@ -1118,7 +1145,7 @@ static void forks_alone(void)
 {
     ASSERT_EQ(arn_trace_start(FEW, ARN_TRACE_BLOCKS), 0);
     keep_some();
-    fork_and_look(2, true, fork);
+    fork_and_look(2, true);
     frees((void *[]){kept[0], NULL});
     kept[0] = here(1);
     expect_all_of_the_allocator();
@@ -1135,7 +1162,11 @@ static void forks_busy(void)
     ASSERT_EQ(arn_trace_start(FEW, ARN_TRACE_BLOCKS), 0);
     keep_some();
     start_threads(threads, steps_until_told);
-    fork_and_look(60, false, fork);
+    fork_and_look(60, false);
+    /* Whatever the totals were at that moment. */
+    atomic_fetch_add(&arn__trace_totals.current, 1000000);
+    fork_and_look(1, false);
+    atomic_fetch_sub(&arn__trace_totals.current, 1000000);
     atomic_store(&stop, true);
     join_threads(threads);
     expect_all_of_the_allocator();
