@@ -86,18 +86,48 @@ static void *alloc_large(struct heap *heap, size_t bytes, size_t alignment, bool
     return block;
 }
 
-/* By the class if there is one, else as a large block. */
-static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool zeroed)
+struct request {
+    size_t bytes;
+    size_t alignment;
+    unsigned class_idx; /* NO_CLASS: a large block */
+    bool zeroed;
+};
+
+static size_t usable(void *block)
+{
+    const struct descriptor *d = arn__descriptor(block);
+    return arn__kind(d) == KIND_POOL ? arn__size_classes[d->class_idx].block_bytes : d->block_bytes;
+}
+
+/* While inside. */
+static void *alloc_inside(struct heap *heap, const struct request *request)
+{
+    if (request->class_idx != NO_CLASS)
+        return alloc_pooled(heap, request->class_idx, request->zeroed);
+    return alloc_large(heap, request->bytes, request->alignment, request->zeroed);
+}
+
+/* In a signal handler that interrupted this thread inside: no locks. */
+static void *alloc_interrupting(size_t bytes, size_t alignment)
+{
+    if (arn__traces(ARN_TRACE_BLOCKS))
+        arn__trace_lose();
+    return arn__large_map(bytes, alignment);
+}
+
+/* `traceback`: NULL, or whom to trace it to. */
+static void *alloc(struct request *request, const struct traceback *traceback)
 {
     void *block = NULL;
-    bytes += bytes == 0; /* a request of nothing is a block, too */
-    if (bytes <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX - bytes) {
+    request->bytes += request->bytes == 0; /* a request of nothing is a block, too */
+    if (request->bytes <= PTRDIFF_MAX && request->alignment <= PTRDIFF_MAX - request->bytes) {
         struct heap *heap = arn__thread_enter();
         if (heap == NULL) {
-            block = arn__large_map(bytes, alignment); /* in a signal handler: no locks */
+            block = alloc_interrupting(request->bytes, request->alignment);
         } else {
-            block = class_idx != NO_CLASS ? alloc_pooled(heap, class_idx, zeroed)
-                                          : alloc_large(heap, bytes, alignment, zeroed);
+            block = alloc_inside(heap, request);
+            if (traceback != NULL && block != NULL)
+                arn__trace_put(block, usable(block), NULL, traceback);
             arn__thread_leave(heap);
         }
     }
@@ -106,18 +136,32 @@ static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool
     return block;
 }
 
-void *arn__malloc_slow(size_t last)
+/* Apart: a traceback takes more of the stack than all the rest. */
+ARN__ENTRY __attribute__((noinline)) static void *alloc_traced(struct request *request)
+{
+    struct traceback traceback;
+    return alloc(request, arn__thread_take_traceback(&traceback) ? &traceback : NULL);
+}
+
+/* By the class if there is one, else as a large block. */
+ARN__ENTRY static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool zeroed)
+{
+    struct request request = {bytes, alignment, class_idx, zeroed};
+    return arn__traces(ARN_TRACE_BLOCKS) ? alloc_traced(&request) : alloc(&request, NULL);
+}
+
+ARN__ENTRY void *arn__malloc_slow(size_t last)
 {
     return alloc_slow(last + 1, 1, arn__class_of(last + 1), false);
 }
 
-void *arn__malloc_refill(size_t quanta)
+ARN__ENTRY void *arn__malloc_refill(size_t quanta)
 {
     size_t bytes = (quanta + 1) << QUANTUM_SHIFT;
     return alloc_slow(bytes, 1, arn__class_of(bytes), false);
 }
 
-void *arn__calloc(size_t count, size_t bytes)
+ARN__ENTRY void *arn__calloc(size_t count, size_t bytes)
 {
     size_t total;
     if (__builtin_mul_overflow(count, bytes, &total)) {
@@ -125,7 +169,7 @@ void *arn__calloc(size_t count, size_t bytes)
         return NULL;
     }
     unsigned class_idx = arn__class_of(total);
-    struct heap *heap = arn__thread.heap;
+    struct heap *heap = ARN__PEEK(arn__thread.heap);
     /* pthread_create asks for a thread's storage here, when it has said that there will be another:
      * the last occasion before that runs, and this one perhaps sleeps. */
     if (__builtin_expect(heap->rests_alone, false) && !__libc_single_threaded)
@@ -134,7 +178,7 @@ void *arn__calloc(size_t count, size_t bytes)
     return block != NULL ? block : alloc_slow(total, 1, class_idx, true);
 }
 
-void *arn__aligned(size_t alignment, size_t bytes)
+ARN__ENTRY void *arn__aligned(size_t alignment, size_t bytes)
 {
     if (alignment <= POOLED_BYTES && bytes <= POOLED_BYTES)
         return arn__malloc(arn__aligned_bytes(bytes, alignment));
@@ -213,7 +257,8 @@ static bool free_interrupting(void *pointer)
 {
     struct descriptor *d = arn__descriptor(pointer);
     struct block *block = pointer;
-    if (arn__kind(d) == KIND_MAP && arn__large_unmap(pointer))
+    /* Not at once if it may be traced: that takes a lock to end. */
+    if (arn__kind(d) == KIND_MAP && !arn__traces(ARN_TRACE_BLOCKS) && arn__large_unmap(pointer))
         return true;
     if (arn__kind(d) != KIND_POOL)
         return arn__large_defer(pointer) && (arn__thread_defer_free(pointer), true);
@@ -227,6 +272,8 @@ static bool free_interrupting(void *pointer)
 
 static bool free_in(struct heap *heap, void *pointer)
 {
+    if (arn__traces(ARN_TRACE_BLOCKS))
+        arn__trace_remove(pointer); /* before anybody else can have the block */
     if (arn__kind(arn__descriptor(pointer)) != KIND_POOL)
         return arn__large_free(pointer);
     arn__heap_free(heap, pointer);
@@ -244,7 +291,7 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
             return;
         misuse = misuse_of(pointer, freed_twice);
     } else if ((heap = arn__thread_enter_quick()) != NULL) {
-        arn__heap_free(heap, pointer);
+        free_in(heap, pointer);
         arn__thread_leave_quick(heap);
         return;
     }
@@ -263,8 +310,8 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
 void arn__free_slow(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
-    if (arn__thread_is_settled()) {
-        bool holds = arn__heap_may_hold(arn__thread.heap, d);
+    if (arn__thread_is_settled() && !arn__traces(ARN_TRACE_BLOCKS)) {
+        bool holds = arn__heap_may_hold(ARN__PEEK(arn__thread.heap), d);
         /* A handler that forks now must not have its child mend the heap: this push goes on there. */
         bool inside = arn__thread.inside;
         arn__thread.inside = true;
@@ -288,12 +335,6 @@ void arn__free_emptied(const void *block)
 }
 
 /* ---- looking, resizing ---- */
-
-static size_t usable(void *block)
-{
-    const struct descriptor *d = arn__descriptor(block);
-    return arn__kind(d) == KIND_POOL ? arn__size_classes[d->class_idx].block_bytes : d->block_bytes;
-}
 
 size_t arn__usable(void *block, const char *function)
 {
@@ -330,7 +371,8 @@ static size_t with_room(size_t old_bytes, size_t bytes)
     return bytes > old_bytes && roomy <= POOLED_BYTES ? roomy : bytes;
 }
 
-static void *move_to_new(void *block, size_t old_bytes, size_t bytes, const char *function)
+ARN__ENTRY static void *move_to_new(void *block, size_t old_bytes, size_t bytes,
+                                    const char *function)
 {
     int saved = errno;
     void *target = arn__malloc(with_room(old_bytes, bytes));
@@ -339,18 +381,51 @@ static void *move_to_new(void *block, size_t old_bytes, size_t bytes, const char
     return move(block, old_bytes, bytes, target, function);
 }
 
-static void *resize_large(void *block, size_t old_bytes, size_t bytes, const char *function)
+/* Without a copy, or NULL. A traced block's trace is taken out first: its old address may be another thread's
+ * as soon as the pages have moved. */
+static void *resize_inside(void *block, size_t bytes, const struct traceback *traceback)
+{
+    struct trace trace;
+    bool traced = arn__traces(ARN_TRACE_BLOCKS) && arn__trace_take(block, &trace);
+    void *resized = arn__large_resize(block, bytes);
+    if (resized == NULL && traced)
+        arn__trace_put_back(block, &trace);
+    else if (resized != NULL && traceback != NULL)
+        arn__trace_put(resized, usable(resized), NULL, traceback);
+    return resized;
+}
+
+/* Where it is to be copied to, or NULL. */
+static void *alloc_growing(size_t bytes, const struct traceback *traceback)
+{
+    void *target = arn__large_alloc_growing(bytes);
+    if (target != NULL && traceback != NULL)
+        arn__trace_put(target, usable(target), NULL, traceback);
+    return target;
+}
+
+/* `traceback`: NULL, or whom to trace it to. */
+ARN__ENTRY static void *resize_large(void *block, size_t old_bytes, size_t bytes,
+                                     const char *function, const struct traceback *traceback)
 {
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
-        return move(block, old_bytes, bytes, arn__large_map(bytes, 1), function);
-    void *resized = arn__large_resize(block, bytes);
-    void *target = resized == NULL && bytes > old_bytes ? arn__large_alloc_growing(bytes) : NULL;
+        return move(block, old_bytes, bytes, alloc_interrupting(bytes, 1), function);
+    void *resized = resize_inside(block, bytes, traceback);
+    void *target = resized == NULL && bytes > old_bytes ? alloc_growing(bytes, traceback) : NULL;
     arn__thread_leave(heap);
     if (resized != NULL)
         return resized;
     return target != NULL ? move(block, old_bytes, bytes, target, function)
                           : move_to_new(block, old_bytes, bytes, function);
+}
+
+ARN__ENTRY __attribute__((noinline)) static void *
+resize_large_traced(void *block, size_t old_bytes, size_t bytes, const char *function)
+{
+    struct traceback traceback;
+    bool taken = arn__thread_take_traceback(&traceback);
+    return resize_large(block, old_bytes, bytes, function, taken ? &traceback : NULL);
 }
 
 /* Would a block of `old_bytes` serve `bytes` about as well as a new one? */
@@ -359,7 +434,7 @@ static bool fits(size_t old_bytes, size_t bytes)
     return bytes <= old_bytes && (bytes > old_bytes / 2 || old_bytes <= 64);
 }
 
-void *arn__realloc(void *block, size_t bytes, const char *function)
+ARN__ENTRY void *arn__realloc(void *block, size_t bytes, const char *function)
 {
     if (block == NULL)
         return arn__malloc(bytes);
@@ -386,7 +461,9 @@ void *arn__realloc(void *block, size_t bytes, const char *function)
     }
     size_t old_bytes = usable(block);
     if (arn__kind(d) != KIND_POOL && bytes > POOLED_BYTES)
-        return resize_large(block, old_bytes, bytes, function);
+        return arn__traces(ARN_TRACE_BLOCKS)
+                   ? resize_large_traced(block, old_bytes, bytes, function)
+                   : resize_large(block, old_bytes, bytes, function, NULL);
     return move_to_new(block, old_bytes, bytes, function);
 }
 
@@ -405,7 +482,7 @@ bool arn__trim(size_t keep_bytes)
 
 /* ---- public names ---- */
 
-void *arn_malloc(size_t bytes)
+ARN__ENTRY void *arn_malloc(size_t bytes)
 {
     return arn__malloc(bytes);
 }
@@ -428,17 +505,17 @@ void arn_free_aligned_sized(void *block, size_t alignment, size_t bytes)
     arn__free(block, "arn_free_aligned_sized");
 }
 
-void *arn_calloc(size_t count, size_t bytes)
+ARN__ENTRY void *arn_calloc(size_t count, size_t bytes)
 {
     return arn__calloc(count, bytes);
 }
 
-void *arn_realloc(void *block, size_t bytes)
+ARN__ENTRY void *arn_realloc(void *block, size_t bytes)
 {
     return arn__realloc(block, bytes, "arn_realloc");
 }
 
-void *arn_reallocarray(void *block, size_t count, size_t bytes)
+ARN__ENTRY void *arn_reallocarray(void *block, size_t count, size_t bytes)
 {
     size_t total;
     if (__builtin_mul_overflow(count, bytes, &total)) {
@@ -453,7 +530,7 @@ static bool is_power_of_two(size_t value)
     return value != 0 && (value & (value - 1)) == 0;
 }
 
-void *arn_aligned_alloc(size_t alignment, size_t bytes)
+ARN__ENTRY void *arn_aligned_alloc(size_t alignment, size_t bytes)
 {
     if (!is_power_of_two(alignment)) {
         errno = EINVAL;
@@ -462,7 +539,7 @@ void *arn_aligned_alloc(size_t alignment, size_t bytes)
     return arn__aligned(alignment, bytes);
 }
 
-int arn_posix_memalign(void **block, size_t alignment, size_t bytes)
+ARN__ENTRY int arn_posix_memalign(void **block, size_t alignment, size_t bytes)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
@@ -475,7 +552,7 @@ int arn_posix_memalign(void **block, size_t alignment, size_t bytes)
     return 0;
 }
 
-void *arn_memalign(size_t alignment, size_t bytes)
+ARN__ENTRY void *arn_memalign(size_t alignment, size_t bytes)
 {
     if (alignment > SIZE_MAX / 2 + 1) {
         errno = EINVAL;
@@ -487,12 +564,12 @@ void *arn_memalign(size_t alignment, size_t bytes)
     return arn__aligned(power, bytes);
 }
 
-void *arn_valloc(size_t bytes)
+ARN__ENTRY void *arn_valloc(size_t bytes)
 {
     return arn__aligned(arn__os_page_bytes(), bytes);
 }
 
-void *arn_pvalloc(size_t bytes)
+ARN__ENTRY void *arn_pvalloc(size_t bytes)
 {
     size_t page_bytes = arn__os_page_bytes();
     if (bytes > PTRDIFF_MAX) {

@@ -16,6 +16,10 @@
 /* Never inlined into the fast paths, as link-time optimisation would: they would save registers for it. */
 #define ARN__SLOW __attribute__((noinline))
 
+/* Functions that the program calls, and what such may be left for without a trace in the stack: where the library
+ * is part of a program, their section tells the program's callers from the library's (src/trace/site.c). */
+#define ARN__ENTRY __attribute__((section("arn_entry")))
+
 /* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */
 ARN__SLOW void *arn__malloc_slow(size_t last);
 
@@ -46,7 +50,7 @@ bool arn__trim(size_t keep_bytes);
 
 static inline void *arn__malloc(size_t bytes)
 {
-    struct heap *heap = arn__thread.heap;
+    struct heap *heap = ARN__PEEK(arn__thread.heap);
     size_t last = bytes - 1; /* 0 bytes: a very large number */
     if (__builtin_expect(last >= POOLED_BYTES, false))
         return arn__malloc_slow(last);
@@ -66,7 +70,8 @@ static inline void *arn__malloc(size_t bytes)
  * thread as such, is read at all. */
 static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 {
-    if (__builtin_expect(ARN__PEEK(arn__descriptor_at(*index)->owner) != arn__thread.heap, false))
+    if (__builtin_expect(
+            ARN__PEEK(arn__descriptor_at(*index)->owner) != ARN__PEEK(arn__thread.heap), false))
         return false;
     ARN__HIDE(*index);
     uintptr_t to_last = (uintptr_t)arn__pool_last(arn__descriptor_at(*index)) - (uintptr_t)block;

@@ -24,6 +24,8 @@ enum {
     SET_ASIDE_MOST_SLICES = 128,
 };
 
+struct thread;
+
 /* 16 bytes: a class's is found by a shift. */
 struct heap_list {
     _Alignas(16) struct free_list free;
@@ -56,8 +58,10 @@ struct heap {
     struct heap *next;      /* all heaps ever made */
     struct heap *next_idle; /* those without a thread */
     int thread;             /* whose it is; 0: nobody's. Under the heaps' lock */
-    bool set_aside;         /* nobody's, with current pools. Under the heaps' lock */
-    unsigned exit_rounds;   /* of thread-specific destructors seen: see thread.c */
+    /* Its thread's, to hide the heap from it; NULL: not to be touched. See arn__thread_hide_all. */
+    _Atomic(struct thread *) seat;
+    bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
+    unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
 };
 
 /* There is a second heap, or the orphan heap is in use. */

@@ -17,7 +17,7 @@
 #include "options.h"
 #include "stats.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT __attribute__((visibility("default"))) ARN__ENTRY
 #define ALIAS(name) __attribute__((visibility("default"), alias(#name)))
 
 /* glibc's headers declare these with attributes that an alias need not repeat; and not all of them. */
@@ -325,13 +325,13 @@ static void throw_bad_alloc(void)
     abort();
 }
 
-static void *try_new(size_t bytes, size_t alignment)
+ARN__ENTRY static void *try_new(size_t bytes, size_t alignment)
 {
     return alignment == 0 ? arn__malloc(bytes) : arn__aligned(alignment, bytes);
 }
 
 /* [new.delete.single]: try, call the new handler, try again; without one, throw. */
-static __attribute__((noinline)) void *new_slow(size_t bytes, size_t alignment)
+ARN__ENTRY static __attribute__((noinline)) void *new_slow(size_t bytes, size_t alignment)
 {
     void *block;
     do {
@@ -402,7 +402,7 @@ static void *own_new_array_aligned(size_t bytes, size_t alignment)
 
 /* As the throwing form, with NULL for an exception: the program's, if it has one; else ours, without
  * the throw and the catch of what nobody sees. */
-static void *new_nothrow(size_t bytes, size_t alignment)
+ARN__ENTRY static void *new_nothrow(size_t bytes, size_t alignment)
 {
     if (alignment == 0 ? cxx_new != own_new : cxx_new_aligned != own_new_aligned) {
         struct request request = {cxx_new, cxx_new_aligned, bytes, alignment, NULL};
@@ -418,7 +418,7 @@ static void *new_nothrow(size_t bytes, size_t alignment)
     return block;
 }
 
-static void *new_array_nothrow(size_t bytes, size_t alignment)
+ARN__ENTRY static void *new_array_nothrow(size_t bytes, size_t alignment)
 {
     if (alignment == 0 ? cxx_new_array != own_new_array
                        : cxx_new_array_aligned != own_new_array_aligned) {

@@ -12,7 +12,8 @@
 
 /* Lowest first: a thread that holds one may take only those below it in this list. */
 enum lock_rank {
-    RANK_TYPES = 1, /* of objects: the table */
+    RANK_TRACE = 1, /* who starts and stops tracing, or looks at what is traced */
+    RANK_TYPES,     /* of objects: the table */
     RANK_DOMAINS,   /* those of ended threads */
     RANK_ORPHAN,    /* the heap of threads that have none */
     RANK_HEAPS,     /* the list of heaps */
@@ -20,6 +21,8 @@ enum lock_rank {
     RANK_RECOVER,   /* the free blocks of a pool after fork */
     RANK_ARENA,     /* arenas, regions, runs */
     RANK_META,      /* memory for the allocator's own structures */
+    RANK_TRACES,    /* a part of the table of traces; never two at a time */
+    RANK_SITES,     /* new call sites */
 };
 
 struct lock {

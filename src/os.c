@@ -249,6 +249,18 @@ bool arn__os_thread_gone(int thread)
     return gone;
 }
 
+/* Since Linux 4.14; said so here, for headers may be older. */
+enum { BARRIER_EXPEDITED = 1 << 3, BARRIER_REGISTER_EXPEDITED = 1 << 4 };
+
+bool arn__os_barrier(void)
+{
+    int saved = errno;
+    bool done = !injected() && syscall(SYS_membarrier, BARRIER_REGISTER_EXPEDITED, 0) == 0 &&
+                syscall(SYS_membarrier, BARRIER_EXPEDITED, 0) == 0;
+    errno = saved;
+    return done;
+}
+
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value)
 {
     int saved = errno;

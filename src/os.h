@@ -82,6 +82,10 @@ bool arn__os_thread_gone(int thread);
 /* The process's number: that of its first thread; in a forked child, of the thread that forked. */
 int arn__os_process(void);
 
+/* Every thread of the process has come by a memory barrier, at some point between the call and its end. False:
+ * the kernel refuses. */
+bool arn__os_barrier(void);
+
 /* Sleeps while *word == value (may return early); wakes so many sleepers. */
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value);
 void arn__os_wake(_Atomic uint32_t *word, int sleepers);

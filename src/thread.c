@@ -119,7 +119,7 @@ static void mend(struct heap *survivor)
 static void mend_child(struct control *page, struct heap *own)
 {
     struct heap *survivor = atomic_load(&page->survivor);
-    if (survivor == NULL && own != &nobody)
+    if (survivor == NULL)
         survivor = own;
     if (survivor != NULL)
         survivor->thread = arn__os_process(); /* its number, for it leads the process */
@@ -133,6 +133,7 @@ static void mend_child(struct control *page, struct heap *own)
     arn__purge_after_fork();
     if (had_threads)
         mend(survivor);
+    arn__table_after_fork(had_threads);
     atomic_store(&page->process, arn__os_process());
 }
 
@@ -164,7 +165,7 @@ static bool notice_fork(struct heap *own)
 static void tell_survivor(void)
 {
     struct control *page = atomic_load(&control);
-    atomic_store(&page->survivor, arn__thread.heap == &nobody ? NULL : arn__thread.heap);
+    atomic_store(&page->survivor, arn__thread.own);
     /* False from the first pthread_create on; in the child it is still the parent's. */
     atomic_store(&page->had_threads, !__libc_single_threaded);
     atomic_store(&page->told, true);
@@ -199,6 +200,51 @@ static bool start(void)
         have_exit_key = false;
     }
     return true;
+}
+
+/* ---- in and out of sight ---- */
+
+/* relaxed: nobody else stores here but arn__thread_hide_all, which see. */
+static void set_heap(struct heap *heap)
+{
+    atomic_store_explicit(&arn__thread.heap, heap, memory_order_relaxed);
+}
+
+/* A signal handler finds no lists then, and takes the slow paths. */
+static void hide(void)
+{
+    set_heap(&nobody);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Not while blocks are traced, not even for a moment: a handler's free would miss the trace. If that begins as
+ * the heap comes into sight, either this thread sees it after, or the store of arn__thread_hide_all comes
+ * last, for it follows a barrier that this thread has come by in between. */
+static void show(struct heap *heap)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    if (arn__traces(ARN_TRACE_BLOCKS))
+        return;
+    set_heap(heap);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (arn__traces(ARN_TRACE_BLOCKS))
+        set_heap(&nobody);
+}
+
+/* A thread that is refused the barrier may show its heap once more, and hides it in its next slow path. Those
+ * that would not tell of their end, or have not, are left alone: their memory may be gone. */
+void arn__thread_hide_all(void)
+{
+    set_heap(&nobody);
+    arn__os_barrier();
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    for (struct heap *heap = all_heaps; heap != NULL; heap = heap->next) {
+        struct thread *seat = atomic_load(&heap->seat);
+        struct heap *seen = heap;
+        if (seat != NULL && !arn__os_thread_gone(heap->thread))
+            atomic_compare_exchange_strong(&seat->heap, &seen, &nobody);
+    }
+    arn__unlock(&heaps_lock, RANK_HEAPS);
 }
 
 /* ---- heaps ---- */
@@ -256,20 +302,35 @@ static struct heap *birth(void)
     arn__lock(&heaps_lock, RANK_HEAPS);
     started = started || start();
     struct heap *heap = started ? make_heap() : NULL;
-    if (heap != NULL)
+    if (heap != NULL) {
+        atomic_store(&heap->seat, NULL);
         heap->thread = arn__os_thread();
+    }
     arn__unlock(&heaps_lock, RANK_HEAPS);
     if (heap == NULL)
         return NULL;
     heap->exit_rounds = 0;
     /* May allocate: so the heap is in place, and this thread not inside. */
-    arn__thread.heap = heap;
+    arn__thread.own = heap;
+    show(heap);
     arn__thread.inside = false;
-    if (have_exit_key)
-        pthread_setspecific(exit_key, heap);
+    bool tells = have_exit_key && pthread_setspecific(exit_key, heap) == 0;
     arn__thread.inside = true;
-    arn__thread.heap = &nobody;
+    hide();
+    if (tells)
+        atomic_store(&heap->seat, &arn__thread);
     return heap;
+}
+
+/* From here on nobody hides the thread's heap but itself: it tells no more of its end. */
+static void leave_seat(struct heap *heap)
+{
+    if (arn__thread_enter() != heap)
+        return;
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    atomic_store(&heap->seat, NULL);
+    arn__unlock(&heaps_lock, RANK_HEAPS);
+    arn__thread_leave(heap);
 }
 
 /* The destructors of other keys may allocate and free: most of them in the first round, which this
@@ -278,12 +339,14 @@ static struct heap *birth(void)
 static void thread_exits(void *argument)
 {
     struct heap *heap = argument;
+    leave_seat(heap);
     if (heap->exit_rounds++ == 0 && pthread_setspecific(exit_key, heap) == 0)
         return;
     if (arn__thread_enter() != heap)
         return;
     bool holds = arn__heap_abandon_but_current(heap);
     arn__thread.departed = true;
+    arn__thread.own = NULL;
     arn__lock(&heaps_lock, RANK_HEAPS);
     if (holds && heaps_set_aside < SET_ASIDE_MOST)
         heap->set_aside = true;
@@ -320,6 +383,8 @@ static void free_deferred(struct heap *heap, struct deferred *_Atomic *first)
     struct deferred *node = atomic_exchange_explicit(first, NULL, memory_order_acquire);
     while (node != NULL) {
         struct deferred *next = node->next;
+        if (arn__traces(ARN_TRACE_BLOCKS))
+            arn__trace_remove(node);
         if (arn__kind(arn__descriptor(node)) == KIND_POOL)
             arn__heap_free(heap, (struct block *)node);
         else
@@ -344,18 +409,16 @@ struct heap *arn__thread_enter(void)
 {
     if (arn__thread.inside)
         return NULL;
-    struct heap *heap = arn__thread.heap;
+    struct heap *heap = arn__thread.own;
     arn__thread.inside = true;
-    /* A signal handler finds no lists, and comes here. */
-    arn__thread.heap = &nobody;
-    atomic_signal_fence(memory_order_seq_cst);
+    hide();
     if (!notice_fork(heap)) {
         arn__thread.inside = false;
         return NULL;
     }
     if (__builtin_expect(!atomic_load_explicit(&options_known, memory_order_relaxed), false))
         read_options();
-    if (heap == &nobody)
+    if (heap == NULL)
         heap = arn__thread.departed ? NULL : birth();
     if (heap == NULL) {
         arn__lock(&orphan_lock, RANK_ORPHAN);
@@ -369,24 +432,53 @@ struct heap *arn__thread_enter(void)
 
 struct heap *arn__thread_enter_quick(void)
 {
-    struct heap *heap = arn__thread.heap;
-    if (arn__thread.inside || heap == &nobody || !arn__thread_is_settled() ||
+    struct heap *heap = arn__thread.own;
+    if (arn__thread.inside || heap == NULL || !arn__thread_is_settled() ||
         atomic_load_explicit(&deferred_blocks, memory_order_relaxed) != NULL)
         return NULL;
     arn__thread.inside = true;
-    arn__thread.heap = &nobody;
-    atomic_signal_fence(memory_order_seq_cst);
+    hide();
     return heap;
+}
+
+void arn__thread_leave_quick(struct heap *heap)
+{
+    show(heap);
+    arn__thread.inside = false;
 }
 
 void arn__thread_leave(struct heap *heap)
 {
     if (heap == &orphan_heap)
         arn__unlock(&orphan_lock, RANK_ORPHAN);
+    else
+        show(heap);
     atomic_signal_fence(memory_order_seq_cst);
-    if (heap != &orphan_heap)
-        arn__thread.heap = heap;
     arn__thread.inside = false;
+}
+
+void arn__thread_settle(void)
+{
+    if (arn__thread_is_settled())
+        return;
+    struct heap *heap = arn__thread_enter();
+    if (heap != NULL)
+        arn__thread_leave(heap);
+}
+
+/* Settled first: mending begins another epoch of traces. */
+bool arn__thread_take_traceback(struct traceback *traceback)
+{
+    arn__thread_settle();
+    bool may = !arn__thread.unwinds;
+    if (may) {
+        arn__thread.unwinds = true;
+        arn__traceback_take(traceback);
+        arn__thread.unwinds = false;
+    } else {
+        arn__trace_lose();
+    }
+    return may;
 }
 
 void arn__thread_collect_others(const struct heap *heap)

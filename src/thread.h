@@ -10,12 +10,17 @@
 #include <stdbool.h>
 
 #include "heap.h"
+#include "trace/table.h"
 
 /* All the thread-local storage there is. */
 struct thread {
-    struct heap *heap; /* never NULL: a heap with empty lists stands for none */
-    bool inside;       /* a slow path */
-    bool departed;     /* its heap was given up at exit: it gets no other */
+    /* What the fast paths see: its heap; or one with empty lists, which stands for none: it has none (yet), is
+     * inside, or blocks are traced. The thread's own, but for arn__thread_hide_all. */
+    _Atomic(struct heap *) heap;
+    bool inside;      /* a slow path */
+    bool unwinds;     /* takes a traceback */
+    bool departed;    /* its heap was given up at exit: it gets no other */
+    struct heap *own; /* NULL: it has none */
 };
 
 extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec")));
@@ -40,13 +45,19 @@ static inline bool arn__thread_is_settled(void)
 /* As arn__thread_enter, for a thread with a heap, when nothing else is to be done on the
  * way; else NULL. */
 struct heap *arn__thread_enter_quick(void);
+void arn__thread_leave_quick(struct heap *heap);
 
-static inline void arn__thread_leave_quick(struct heap *heap)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    arn__thread.heap = heap;
-    arn__thread.inside = false;
-}
+/* Blocks are traced from now on (arn__tracing says so already): the fast paths of all threads find nothing any
+ * more, for their heaps are out of sight until they leave a slow path after the end of that. */
+void arn__thread_hide_all(void);
+
+/* Sees to it that a forked child is mended, if it can be now. */
+void arn__thread_settle(void);
+
+/* Who called the library, to trace something to. False: this thread is finding that out already, and it is the
+ * unwinder that asks for memory, or a signal handler: not to be traced. Not while inside: the unwinder may
+ * take locks. */
+bool arn__thread_take_traceback(struct traceback *traceback);
 
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);

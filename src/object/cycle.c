@@ -26,6 +26,7 @@
 #include "os.h"
 #include "pass.h"
 #include "rc.h"
+#include "traced.h"
 #include "weak.h"
 
 static bool may_be_candidate(const struct arn__header *header)
@@ -424,6 +425,8 @@ static void drop_references(struct pass *pass, const struct candidate *candidate
 static void free_object(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
+    if (arn__header(candidate->object)->kind & OBJECT_TRACED)
+        arn__object_untrace(candidate->object);
     arn__rc_free(candidate->pool, candidate->object);
 }
 

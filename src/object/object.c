@@ -5,6 +5,7 @@
 #include "collector.h"
 #include "rc.h"
 #include "tenancy.h"
+#include "traced.h"
 
 /* A call costs more than what it does for so few bytes. */
 enum { FEW_BYTES = 64 };
@@ -41,7 +42,7 @@ static char *take_slot(struct bin *bin, size_t bytes)
 
 /* What does not fit the short way: no domain yet, no slot, a collection is due, others' dead to release.
  * Without memory, or at the domain's limit, garbage may be what is in the way. */
-static __attribute__((noinline)) void *new_slow(struct arn_type *type, size_t bytes)
+static void *make(struct arn_type *type, size_t bytes)
 {
     struct arn_domain *domain = arn__domain_here();
     struct bin *bin = domain == NULL ? NULL : arn__domain_bin(domain, type, bytes);
@@ -63,6 +64,22 @@ static __attribute__((noinline)) void *new_slow(struct arn_type *type, size_t by
     return NULL;
 }
 
+/* Apart: a traceback takes more of the stack than all the rest. */
+ARN__ENTRY static __attribute__((noinline)) void *new_traced(struct arn_type *type, size_t bytes)
+{
+    struct traceback traceback;
+    bool taken = arn__thread_take_traceback(&traceback);
+    void *object = make(type, bytes);
+    if (object != NULL && taken)
+        arn__object_trace(object, &traceback);
+    return object;
+}
+
+ARN__ENTRY static __attribute__((noinline)) void *new_slow(struct arn_type *type, size_t bytes)
+{
+    return arn__traces(ARN_TRACE_OBJECTS) ? new_traced(type, bytes) : make(type, bytes);
+}
+
 /* The short way; NULL: there is more to do. */
 static inline void *new_in_bin(struct bin *bin, size_t bytes)
 {
@@ -79,10 +96,11 @@ static inline void *new_in_bin(struct bin *bin, size_t bytes)
 static inline union shelf *shelf_of(const struct arn_type *type)
 {
     struct arn_domain *domain = arn__domain;
-    return type->number < domain->shelf_count ? &domain->shelves[type->number] : NULL;
+    uint32_t shelf = ARN__PEEK(type->shelf); /* relaxed: see arn__traces */
+    return shelf < domain->shelf_count ? &domain->shelves[shelf] : NULL;
 }
 
-void *arn_new(arn_type *type)
+ARN__ENTRY void *arn_new(arn_type *type)
 {
     if (__builtin_expect(arn__type_is_array(type), 0))
         return arn_new_array(type, 0);
@@ -101,7 +119,7 @@ static inline struct bin *small_array_bin(const struct arn_type *type, size_t by
     return class_idx == NO_CLASS ? NULL : shelf->by_class[class_idx];
 }
 
-void *arn_new_array(arn_type *type, size_t count)
+ARN__ENTRY void *arn_new_array(arn_type *type, size_t count)
 {
     size_t bytes;
     if (!arn__type_is_array(type) && count > 0) {

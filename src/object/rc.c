@@ -5,6 +5,7 @@
 #include <sys/single_threaded.h>
 
 #include "count.h"
+#include "traced.h"
 #include "weak.h"
 
 /* ---- the list of the dead ---- */
@@ -47,8 +48,8 @@ static inline void drop(void *referent, void *context)
     arn_decref(referent);
 }
 
-/* Weak references and the finalizer of a dead object, which is whole while they are called. False: it lives
- * again. */
+/* Weak references and the finalizer of a dead object, which is whole while they are called, and its trace.
+ * False: it lives again. */
 static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, struct arn_type *type,
                                                    char *object)
 {
@@ -71,6 +72,8 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
     }
     if (header->kind & OBJECT_WEAK) /* the finalizer made some */
         arn__weak_clear(domain, object);
+    if (header->kind & OBJECT_TRACED)
+        arn__object_untrace(object);
     __atomic_store_n(&header->kind, arn__kind_of(header) | OBJECT_DEAD, __ATOMIC_RELAXED);
     __atomic_store_n(&header->count, 0, __ATOMIC_RELEASE);
     return true;
@@ -80,7 +83,8 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
 static inline void release_one(struct arn_domain *domain, struct descriptor *pool, char *object)
 {
     struct arn_type *type = pool->bin->type;
-    if (__builtin_expect((arn__header(object)->kind & OBJECT_WEAK) || type->info.finalize != NULL,
+    if (__builtin_expect((arn__header(object)->kind & (OBJECT_WEAK | OBJECT_TRACED)) ||
+                             type->info.finalize != NULL,
                          0) &&
         !say_farewell(domain, type, object))
         return;

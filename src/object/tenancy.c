@@ -9,6 +9,7 @@
 #include "lock.h"
 #include "pass.h"
 #include "rc.h"
+#include "traced.h"
 #include "weak.h"
 
 enum {
@@ -228,6 +229,7 @@ void arn_domain_destroy(arn_domain *domain)
         if (pool->bin->type->info.shape != ARN_LEAF)
             arn__objects_each(pool, domain->roster.pools[i], end_object, domain);
     }
+    arn__domain_untrace(domain);
     while (domain->roster.pool_count > 0)
         arn__typed_pool_release(
             arn__descriptor(domain->roster.pools[domain->roster.pool_count - 1]));

@@ -14,9 +14,12 @@ enum {
     ALIGNMENT_MOST = 4096
 };
 
+static const uint32_t no_shelf = UINT32_MAX;
+
 static struct lock types_lock;
 static struct arn_type *_Atomic *_Atomic chunks[CHUNKS];
 static _Atomic uint32_t types;
+static bool types_hidden; /* under the lock */
 
 struct arn_type *arn__type(uint32_t number)
 {
@@ -87,6 +90,15 @@ void arn__types_after_fork(void)
     arn__lock_reset(&types_lock);
 }
 
+void arn__types_hide(bool hidden)
+{
+    arn__lock(&types_lock, RANK_TYPES);
+    types_hidden = hidden;
+    for (uint32_t i = 1; i <= atomic_load_explicit(&types, memory_order_relaxed); i++)
+        atomic_store_explicit(&arn__type(i)->shelf, hidden ? no_shelf : i, memory_order_relaxed);
+    arn__unlock(&types_lock, RANK_TYPES);
+}
+
 /* Gives the type a number; 0: no memory. */
 static uint32_t add(struct arn_type *type)
 {
@@ -102,6 +114,7 @@ static uint32_t add(struct arn_type *type)
         atomic_store_explicit(&chunks[number >> TYPE_CHUNK_SHIFT], chunk, memory_order_release);
     }
     type->number = number;
+    atomic_store_explicit(&type->shelf, types_hidden ? no_shelf : number, memory_order_relaxed);
     type->birth.count = type->info.shared ? -1 : 1;
     type->birth.kind = number | (type->info.shape == ARN_LEAF ? OBJECT_UNTRACKED : 0) |
                        (type->info.shared ? OBJECT_SHARED : 0);

@@ -24,6 +24,8 @@ enum {
 #define OBJECT_FINALIZED 0x04000000u
 #define OBJECT_WEAK 0x02000000u   /* there are weak references to it */
 #define OBJECT_SHARED 0x01000000u /* counted atomically, below 0 */
+#define OBJECT_TRACED \
+    0x00800000u /* where it was made may be in the table of traces: see traced.h */
 enum { GENERATION_SHIFT = 28, GENERATION_OLD = 2, GENERATION_FROZEN = 3 };
 
 /* Counts at or below this are of immortal objects: so far below that no race of decrements leads out. */
@@ -33,6 +35,8 @@ enum { COUNT_IMMORTAL = -(1 << 30), COUNT_FAR_IMMORTAL = -0x7fffffff - 1 };
 struct arn_type {
     const char *name;
     uint32_t number;
+    /* Where arn_new looks for the bin: its number; or no shelf, while all new objects are traced. */
+    _Atomic uint32_t shelf;
     struct arn__header birth; /* of a new object */
     struct arn_type_info info;
     size_t offsets[]; /* info.offsets */
@@ -40,6 +44,9 @@ struct arn_type {
 
 /* NULL for a number that no type has. Any thread. */
 struct arn_type *arn__type(uint32_t number);
+
+/* New objects of any type take the slow path from now on, or no longer. */
+void arn__types_hide(bool hidden);
 
 /* In a forked child: nobody registers one any more. */
 void arn__types_after_fork(void);

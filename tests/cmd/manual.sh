@@ -1,14 +1,18 @@
 #!/bin/bash
 # manual.sh - the manual names what there is: every option with its default, every exported function. And
-# every program of arenite-object(7) prints what the page says.
+# every program of arenite-object(7) and arenite-trace(7) prints what the page says.
 
 set -u
 options=$(ARENITE_OPTIONS=show=1 LD_PRELOAD=$ARENITE_LIB ${EMULATOR:-} "$BASH" -c : 2>&1 |
     sed -n 's/^arenite: option \(.*\) (.*)$/\1/p')
 functions=$(nm -D --defined-only "$ARENITE_LIB" | awk '$3 ~ /^arn_/ { print $3 }')
-object_functions=$(sed -E 's/^(ARN_PUBLIC|ARN__HOT)[^(]*[ *](arn_[a-z_]+)\(.*/\2/; t; d' \
-    "$ARENITE_SRCDIR/include/arenite/object.h" | sort -u)
-page=$ARENITE_SRCDIR/man/arenite-object.7
+# functions_of HEADER
+functions_of() {
+    sed -E 's/^(ARN_PUBLIC|ARN__HOT)[^(]*[ *](arn_[a-z_]+)\(.*/\2/; t; d' \
+        "$ARENITE_SRCDIR/include/arenite/$1" | sort -u
+}
+object_functions=$(functions_of object.h)
+trace_functions=$(functions_of trace.h)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 point=0 failed=0
@@ -38,20 +42,24 @@ done
 for function in $functions; do
     manual=arenite.3
     grep -qx "$function" <<<"$object_functions" && manual=arenite-object.7
+    grep -qx "$function" <<<"$trace_functions" && manual=arenite-trace.7
     named "\\b$function\\b" $manual "$manual describes $function"
 done
 
-# --- The programs of arenite-object(7) -----------------------------------------------------------
+# --- The programs of the pages -------------------------------------------------------------------
 
-# Literal text that begins with an #include is a program, the next what it prints: 1.c, 1.expected, ...
-awk -v work="$work" '
+# Literal text that begins with an #include is a program, the next what it prints: object1.c,
+# object1.expected, ...
+# programs_of NAME
+programs_of() {
+    awk -v work="$work/$1" '
     /^\.Bd -literal/ { literal = 1; file = "" }
     literal && !/^\.Bd/ && file == "" {
         if (/^#include/) {
             programs++
-            file = work "/" programs (/\.hpp>/ ? ".cc" : ".c")
+            file = work programs (/\.hpp>/ ? ".cc" : ".c")
         } else {
-            file = work "/" programs ".expected"
+            file = work programs ".expected"
         }
     }
     /^\.Ed/ { literal = 0 }
@@ -59,11 +67,15 @@ awk -v work="$work" '
         gsub(/^\\&/, "")
         gsub(/\\e/, "\\")
         print >file
-    }' "$page"
+    }' "$ARENITE_SRCDIR/man/arenite-$1.7"
+}
+programs_of object
+programs_of trace
 
 # What differs from one run to the next, and what an emulator says of a program that aborts.
 without_addresses() {
-    sed -e 's/0x[0-9a-f]*/0x/g' -e '/^qemu: uncaught target signal/d' "$1"
+    sed -e 's/0x[0-9a-f]*/0x/g' -e 's/^\(arenite:.* from \)[a-z]*[0-9]*+/\1program+/' \
+        -e '/^qemu: uncaught target signal/d' "$1"
 }
 
 # prints SOURCE: compiled, the program prints what is expected.
@@ -83,7 +95,7 @@ prints() {
 
 programs=$(find "$work" -name '*.c' -o -name '*.cc' | sort -V)
 for program in $programs; do
-    claim "program ${program##*/} of arenite-object(7) prints what the page says" prints "$program"
+    claim "program ${program##*/} of the manual prints what its page says" prints "$program"
 done
 
 # An emulator does not run this shell, which would tell of the options.
@@ -91,7 +103,7 @@ least_options=5
 [ -z "${EMULATOR:-}" ] || least_options=0
 claim "there are options, functions and programs to look for" \
     test "$(wc -w <<<"$options")" -ge "$least_options" -a "$(wc -w <<<"$object_functions")" -ge 50 \
-    -a "$(wc -w <<<"$programs")" -ge 10
+    -a "$(wc -w <<<"$trace_functions")" -ge 15 -a "$(wc -w <<<"$programs")" -ge 12
 echo "1..$point"
 echo "# $((point - failed)) passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -130,6 +130,7 @@ static void *departs(void *argument)
     arn_free(arn_malloc(1));
     struct thread saved = arn__thread;
     arn__thread.heap = heap;
+    arn__thread.own = NULL;
     arn__thread.departed = true; /* as thread_exits leaves it */
     for (unsigned i = 0; i < 2000; i++) {
         char *small = arn_malloc(100), *run = arn_calloc(1, 50000), *medium = arn_malloc(3000);
