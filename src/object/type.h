@@ -31,13 +31,13 @@ enum { GENERATION_SHIFT = 28, GENERATION_OLD = 2, GENERATION_FROZEN = 3 };
 /* Counts at or below this are of immortal objects: so far below that no race of decrements leads out. */
 enum { COUNT_IMMORTAL = -(1 << 30), COUNT_FAR_IMMORTAL = -0x7fffffff - 1 };
 
-/* Constant once registered. */
+/* Constant once registered, but for the shelf. */
 struct arn_type {
     const char *name;
-    uint32_t number;
     /* Where arn_new looks for the bin: its number; or no shelf, while all new objects are traced. */
     _Atomic uint32_t shelf;
     struct arn__header birth; /* of a new object */
+    uint32_t number;
     struct arn_type_info info;
     size_t offsets[]; /* info.offsets */
 };

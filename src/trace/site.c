@@ -12,7 +12,7 @@ enum {
     BUCKETS = 1 << 16, /* touched as they are used */
     CHUNK_BYTES = 64 * 1024,
     OWN_FRAMES_MOST = 24, /* of the library, below the program's */
-    OWN_FRAMES_OFTEN = 6,
+    OWN_FRAMES_OFTEN = 4,
 };
 
 /* Sites are carved from these, one page at a time: none lies in two, for what a forked child has of each
