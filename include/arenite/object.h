@@ -243,8 +243,8 @@ enum { ARN_GENERATIONS = 3 };
 
 /* Finds the cycles that nothing outside refers to among the objects of this generation and the younger ones,
  * and releases them: weak references first, then finalizers, then what is still not referred to. Returns how
- * many objects were released (or saved: see arn_gc_set_debug); 0 while a collection runs. -1 with ENOMEM,
- * nothing done; with EINVAL: no such generation. */
+ * many tracked objects were released (or saved: see arn_gc_set_debug); 0 while a collection runs. -1 with
+ * ENOMEM, nothing done; with EINVAL: no such generation. */
 ARN_PUBLIC long arn_gc_collect(int generation);
 
 /* Automatic collections: on at first. A new object begins one of generation 0 when allocations less
