@@ -43,6 +43,8 @@ struct pass {
     size_t candidates, garbage, resurrected;
     unsigned waiting_count; /* references whose entries have been asked for */
     struct waiting waiting[WAITING_MOST];
+    bool shared;               /* objects are candidates, too: nobody else touches them */
+    bool found_shared;         /* among garbage */
     bool called;               /* functions of the program, since the entries were made */
     struct arn_weak *detached; /* to be called back */
 };
@@ -72,9 +74,11 @@ static inline uint32_t arn__pass_index(const struct pass *pass, const void *obje
         arn__misuse(pass->function, object, "an object refers to this, which is none");
         return 0;
     }
-    if (pool->pass_idx == 0 || pool->bin->domain != pass->domain)
+    /* relaxed: another domain's may change, and is none of this pass. */
+    uint32_t pass_idx = __atomic_load_n(&pool->pass_idx, __ATOMIC_RELAXED);
+    if (pass_idx == 0 || pool->bin->domain != pass->domain)
         return 0;
-    return pool->pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
+    return pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
 }
 
 static inline char *arn__pass_object(const struct pass *pass, uint32_t index)

@@ -5,7 +5,7 @@
 set -u
 options=$(ARENITE_OPTIONS=show=1 LD_PRELOAD=$ARENITE_LIB ${EMULATOR:-} "$BASH" -c : 2>&1 |
     sed -n 's/^arenite: option \(.*\) (.*)$/\1/p')
-functions=$(nm -D --defined-only "$ARENITE_LIB" | awk '$3 ~ /^arn_/ { print $3 }')
+functions=$(nm -D --defined-only "$ARENITE_LIB" | awk '$2 !~ /[BD]/ && $3 ~ /^arn_/ { print $3 }')
 object_functions=$(sed -E 's/^(ARN_PUBLIC|ARN__HOT)[^(]*[ *](arn_[a-z_]+)\(.*/\2/; t; d' \
     "$ARENITE_SRCDIR/include/arenite/object.h" | sort -u)
 page=$ARENITE_SRCDIR/man/arenite-object.7
