@@ -13,7 +13,8 @@
  * An object has a header of 8 bytes before it; each type has memory of its own. Objects belong to a
  * domain: every thread has one, and a program may create more. What a domain holds is touched by one
  * thread at a time, the one it belongs to or is bound to, or who holds the caller's lock; the counts of
- * shared objects (arn_share) by any.
+ * shared objects (arn_share) by any: by attached threads (arn_thread_attach), if cycles of them are to be
+ * found.
  *
  * Nothing here is for signal handlers. Sizes are in bytes. "No memory" is NULL, or -1, with errno ENOMEM,
  * and nothing has changed. Misuse (a count that falls below 0, an object released twice, a pointer that is
@@ -195,8 +196,9 @@ ARN_PUBLIC bool arn_try_incref(void *object);
 ARN_PUBLIC void arn_immortalize(void *object);
 
 /* Counted atomically from here on, so that other threads may hold references, and give them up. What the
- * object refers to is not shared by that. It is released by its domain's thread. The collector takes it
- * for referred to from outside. */
+ * object refers to is not shared by that. It is released by its domain's thread. The collector looks at it
+ * where it can stop the other threads (see arn_thread_attach), and else takes it for referred to from
+ * outside. */
 ARN_PUBLIC void arn_share(void *object);
 
 ARN_PUBLIC arn_type *arn_typeof(const void *object);
@@ -209,6 +211,39 @@ ARN_PUBLIC bool arn_is_tracked(const void *object);
 
 /* Its finalizer has been called. */
 ARN_PUBLIC bool arn_is_finalized(const void *object);
+
+/* ---- threads ---- */
+
+/* The calling thread touches shared objects: their references, counts, weak references. If all threads that
+ * do are attached, a full collection that one of them begins, or a new object, finds cycles of the shared
+ * objects of its domain; so it does in a process with one thread, attached or not. For that it stops the others,
+ * if the domain has shared objects: it waits until each is at a safepoint or in a blocking section. They go
+ * on before any function of the program is called, but those that traverse. A cycle over two domains is not found.
+ *
+ * At a safepoint, what the thread changes must be such that a traverse function can look at it; arn_new and
+ * arn_gc_collect may be safepoints. The others are stopped until the last of them has come to one, and for the
+ * time that it then takes to find garbage: so who waits for long, or for a lock that is held while others
+ * make objects or collect, does that in a blocking section.
+ *
+ * -1 with ENOMEM. A thread that is attached already stays so. It is detached as it ends, after the first
+ * round of destructors of thread-specific data. In a forked child, the thread that forked is attached if it
+ * was. */
+ARN_PUBLIC int arn_thread_attach(void); /* 0, or -1 */
+ARN_PUBLIC void arn_thread_detach(void);
+
+/* May wait until another thread's collection has found what it looks for. */
+ARN_PUBLIC void arn_safepoint_slow(void);
+extern ARN_PUBLIC uint32_t arn_stop_wanted;
+ARN__HOT void arn_safepoint(void)
+{
+    if (!ARN__OFTEN(__atomic_load_n(&arn_stop_wanted, __ATOMIC_RELAXED) == 0))
+        arn_safepoint_slow();
+}
+
+/* In between, the thread touches no shared objects, and nobody waits for it. The end may wait, as a safepoint
+ * does. Sections may lie in others. They mean nothing to a thread that is not attached. */
+ARN_PUBLIC void arn_blocking_begin(void);
+ARN_PUBLIC void arn_blocking_end(void);
 
 /* ---- weak references ---- */
 

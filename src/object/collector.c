@@ -259,24 +259,25 @@ static void freeze(struct descriptor *pool, uint32_t slot, char *object, void *c
 {
     (void)pool, (void)slot, (void)context;
     struct arn__header *header = arn__header(object);
-    if (!(header->kind & OBJECT_UNTRACKED))
-        header->kind |= OBJECT_GENERATION; /* all bits: GENERATION_FROZEN */
+    if (!(arn__kind_of(header) & OBJECT_UNTRACKED))
+        arn__change_kind(header, 0, OBJECT_GENERATION); /* all bits: GENERATION_FROZEN */
 }
 
 static void unfreeze(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     (void)slot, (void)context;
     struct arn__header *header = arn__header(object);
-    if (arn__generation(header->kind) != GENERATION_FROZEN)
+    uint32_t kind = arn__kind_of(header);
+    if (arn__generation(kind) != GENERATION_FROZEN)
         return;
-    header->kind = (header->kind & ~OBJECT_GENERATION) | GENERATION_OLD << GENERATION_SHIFT;
-    arn__roster_note(pool->bin->roster, pool, EVENT_SUSPECT);
+    arn__change_kind(header, OBJECT_GENERATION, GENERATION_OLD << GENERATION_SHIFT);
+    arn__roster_note(pool->bin->roster, pool, kind & OBJECT_SHARED ? EVENT_SHARED : EVENT_SUSPECT);
 }
 
 static void count_frozen(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     (void)pool, (void)slot;
-    *(size_t *)context += arn__generation(arn__header(object)->kind) == GENERATION_FROZEN;
+    *(size_t *)context += arn__generation(arn__kind_of(arn__header(object))) == GENERATION_FROZEN;
 }
 
 void arn_gc_freeze(void)

@@ -89,11 +89,14 @@ void arn_immortalize(void *object)
 void arn_share(void *object)
 {
     struct arn__header *header = arn__header(object);
-    if (!arn__is_object(arn__typed_pool(object), object, "arn_share"))
+    struct descriptor *pool = arn__typed_pool(object);
+    if (!arn__is_object(pool, object, "arn_share"))
         return;
     arn__uncalm(header);
     if (header->count < 0)
         return;
     header->kind |= OBJECT_SHARED;
     header->count = -header->count;
+    if (!(header->kind & OBJECT_UNTRACKED))
+        arn__roster_note(pool->bin->roster, pool, EVENT_SHARED);
 }

@@ -1,7 +1,8 @@
 /* cycle.c - trial deletion over typed pools.
  *
- * A pass has candidates: the tracked, local objects of some generations, or what may have lost its outside
- * references and whatever that leads to. Each has an entry of 4 bytes outside the heap:
+ * A pass has candidates: the tracked objects of some generations, or what may have lost its outside references
+ * and whatever that leads to; shared ones only in full passes, and while no other thread touches any. Each has an
+ * entry of 4 bytes outside the heap:
  *
  *     0                    no candidate
  *     1 + n                n references are not accounted for yet
@@ -28,12 +29,16 @@
 #include "rc.h"
 #include "traced.h"
 #include "weak.h"
+#include "world.h"
 
-static bool may_be_candidate(const struct arn__header *header)
+/* Shared ones count as of the oldest generation, and are never calm. */
+static inline bool may_be_candidate(const struct pass *pass, const struct arn__header *header)
 {
     uint32_t kind = arn__kind_of(header);
-    return !(kind & (OBJECT_DEAD | OBJECT_UNTRACKED | OBJECT_SHARED)) && header->count != 0 &&
-           !arn__is_immortal(header->count) && arn__generation(kind) != GENERATION_FROZEN;
+    uint32_t barred = OBJECT_DEAD | OBJECT_UNTRACKED | (pass->shared ? 0 : OBJECT_SHARED);
+    int32_t count = arn__count_of(header);
+    return !(kind & barred) && count != 0 && !arn__is_immortal(count) &&
+           arn__generation(kind) != GENERATION_FROZEN;
 }
 
 /* ---- selecting ---- */
@@ -41,7 +46,7 @@ static bool may_be_candidate(const struct arn__header *header)
 /* At most what is not REACHED: so many references there are not. */
 static uint32_t entry_of(const struct arn__header *header)
 {
-    uint32_t entry = 1 + arn__local_count(header);
+    uint32_t entry = 1 + arn__true_count(header);
     return entry < REACHED ? entry : REACHED - 1;
 }
 
@@ -49,7 +54,7 @@ static void select_object(struct descriptor *pool, uint32_t slot, char *object, 
 {
     struct pass *pass = context;
     const struct arn__header *header = arn__header(object);
-    if (may_be_candidate(header) && arn__generation(header->kind) <= pass->oldest) {
+    if (may_be_candidate(pass, header) && arn__generation(arn__kind_of(header)) <= pass->oldest) {
         arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, entry_of(header));
         pass->selected++;
     }
@@ -133,7 +138,7 @@ static void discover(void *object, void *context)
     struct pass *pass = context;
     struct descriptor *pool = arn__typed_pool(object);
     if (!arn__holds_objects(pool) || pool->bin->domain != pass->domain ||
-        pool->bin->type->info.shape == ARN_LEAF || !may_be_candidate(arn__header(object)))
+        pool->bin->type->info.shape == ARN_LEAF || !may_be_candidate(pass, arn__header(object)))
         return;
     if (pool->pass_idx == 0)
         arn__pass_join(pass, pool, arn__typed_pool_base(pool->bin, object));
@@ -148,7 +153,7 @@ static void discover(void *object, void *context)
 static void discover_uncalm(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     (void)pool, (void)slot;
-    if (!(arn__header(object)->kind & OBJECT_CALM))
+    if (!(arn__kind_of(arn__header(object)) & OBJECT_CALM))
         discover(object, context);
 }
 
@@ -308,22 +313,31 @@ static void note_garbage(struct pass *pass, const struct candidate *candidate)
 
 static void detach_weak(struct pass *pass, const struct candidate *candidate)
 {
-    if (arn__header(candidate->object)->kind & OBJECT_WEAK) {
+    uint32_t kind = arn__kind_of(arn__header(candidate->object));
+    pass->found_shared |= (kind & OBJECT_SHARED) != 0;
+    if (kind & OBJECT_WEAK) {
         arn__weak_detach(pass->domain, candidate->object, &pass->detached);
         pass->called = true;
     }
 }
 
+static void detach_all_weak(struct pass *pass)
+{
+    pass->detached = NULL;
+    arn__pass_sweep(pass, pass->garbage, detach_weak);
+}
+
 static void hold(struct pass *pass, const struct candidate *candidate)
 {
-    arn__header(candidate->object)->count++;
-    detach_weak(pass, candidate);
+    (void)pass;
+    arn_incref(candidate->object);
 }
 
 static void finalize(struct pass *pass, const struct candidate *candidate)
 {
     struct arn_type *type = candidate->pool->bin->type;
-    if (type->info.finalize != NULL && !(arn__header(candidate->object)->kind & OBJECT_FINALIZED)) {
+    if (type->info.finalize != NULL &&
+        !(arn__kind_of(arn__header(candidate->object)) & OBJECT_FINALIZED)) {
         arn__rc_finalize(type, candidate->object);
         pass->called = true;
     }
@@ -334,10 +348,11 @@ static void finalize(struct pass *pass, const struct candidate *candidate)
 
 static void enter_count_again(struct pass *pass, const struct candidate *candidate)
 {
-    (void)pass;
-    int32_t count = arn__header(candidate->object)->count;
-    /* 1 is the collector's. Shared or immortal by now: referred to from outside. */
-    *candidate->entry = count > 0 ? (uint32_t)count : REACHED - 1;
+    const struct arn__header *header = arn__header(candidate->object);
+    int32_t count = arn__count_of(header);
+    bool is_known = count > 0 || (pass->shared && !arn__is_immortal(count));
+    /* 1 is the collector's. Immortal by now, or shared: referred to from outside. */
+    *candidate->entry = is_known ? arn__true_count(header) : REACHED - 1;
 }
 
 static void let_go(void *referent, void *context)
@@ -349,7 +364,7 @@ static void let_go(void *referent, void *context)
     arn__pass_is_no_garbage(pass, index);
     push(pass, &pass->entries[index], index, referent);
     pass->resurrected++;
-    if (arn__header(referent)->count > 0)
+    if (arn__count_of(arn__header(referent)) > 0)
         arn__header(referent)->count--;
     else
         arn_decref(referent);
@@ -363,13 +378,18 @@ static void resurrect(struct pass *pass, const struct candidate *candidate)
     follow(pass, let_go);
 }
 
+/* Finalizers may have made weak references to what they left, and given them to other threads. */
 static void keep_resurrected(struct pass *pass)
 {
+    bool releasing = arn__rc_hold_back(pass->domain);
+    pass->shared = pass->shared && arn__world_stop();
     arn__pass_sweep(pass, pass->garbage, enter_count_again);
     subtract_all(pass, pass->garbage);
-    bool releasing = arn__rc_hold_back(pass->domain);
     arn__pass_sweep(pass, pass->garbage, resurrect);
+    detach_all_weak(pass);
+    arn__world_resume();
     arn__rc_go_on(pass->domain, releasing);
+    arn__weak_call_back(pass->detached);
     pass->collected -= pass->resurrected;
 }
 
@@ -425,7 +445,7 @@ static void drop_references(struct pass *pass, const struct candidate *candidate
 static void free_object(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    if (arn__header(candidate->object)->kind & OBJECT_TRACED)
+    if (arn__kind_of(arn__header(candidate->object)) & OBJECT_TRACED)
         arn__object_untrace(candidate->object);
     arn__rc_free(candidate->pool, candidate->object);
 }
@@ -437,12 +457,8 @@ static size_t dispose(struct pass *pass, bool saves)
     arn__weak_call_back(pass->detached);
     if (pass->finalizes)
         arn__pass_sweep(pass, pass->garbage, finalize);
-    if (pass->called) {
+    if (pass->called)
         keep_resurrected(pass);
-        pass->detached = NULL; /* what finalizers made to refer weakly to what they left */
-        arn__pass_sweep(pass, pass->garbage, detach_weak);
-        arn__weak_call_back(pass->detached);
-    }
     if (saves && make_room_for_saved(pass)) { /* again: a finalizer may have emptied the list */
         arn__pass_sweep(pass, pass->garbage, save);
     } else {
@@ -469,9 +485,12 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
     struct pass *pass = survey->pass;
     struct arn__header *header = arn__header(object);
     uint32_t kind = arn__kind_of(header);
+    unsigned generation = arn__generation(kind);
+    if ((kind & (OBJECT_UNTRACKED | OBJECT_SHARED)) == OBJECT_SHARED &&
+        generation != GENERATION_FROZEN && !arn__is_immortal(arn__count_of(header)))
+        survey->events |= EVENT_SHARED;
     if (kind & (OBJECT_UNTRACKED | OBJECT_SHARED))
         return;
-    unsigned generation = arn__generation(kind);
     uint32_t entry = pass->entries[pool->pass_idx << SLOT_BITS | slot];
     if (entry != 0 && generation <= pass->oldest) {
         generation = generation < GENERATION_OLD ? generation + 1 : GENERATION_OLD;
@@ -511,7 +530,7 @@ static void promote_all(struct pass *pass)
             continue;
         arn__objects_each(pool, base, promote, &survey);
         if (pool == pool->bin->current)
-            survey.events |= EVENT_NEW;
+            survey.events |= arn__birth_events(pool->bin->type);
         arn__roster_forget(&pass->domain->roster, pool, EVENTS & ~survey.events);
         if (survey.events != 0)
             arn__roster_note(&pass->domain->roster, pool, survey.events);
@@ -522,7 +541,8 @@ static void grow_old(struct descriptor *pool, uint32_t slot, char *object, void 
 {
     (void)pool, (void)slot, (void)context;
     struct arn__header *header = arn__header(object);
-    if (!(header->kind & OBJECT_UNTRACKED) && arn__generation(header->kind) < GENERATION_OLD)
+    if (!(arn__kind_of(header) & (OBJECT_UNTRACKED | OBJECT_SHARED)) &&
+        arn__generation(header->kind) < GENERATION_OLD)
         header->kind = (header->kind & ~OBJECT_GENERATION) | GENERATION_OLD << GENERATION_SHIFT;
 }
 
@@ -559,10 +579,8 @@ static void account(struct collector *collector, const struct pass *pass, size_t
         stats->longest_ns = ns;
 }
 
-/* Returns how many were released or saved; -1: no memory. */
-static long collect(struct pass *pass, bool suspects)
+static void find_garbage(struct pass *pass, bool suspects)
 {
-    bool saves = pass->domain->collector.debug & ARN_GC_SAVE_ALL;
     if (suspects)
         select_suspects(pass);
     else if (pass->oldest < GENERATION_OLD)
@@ -574,8 +592,23 @@ static long collect(struct pass *pass, bool suspects)
     pass->collected = pass->selected - pass->reached;
     if (pass->collected > 0)
         arn__pass_sweep(pass, pass->candidates, note_garbage);
-    if (saves && !make_room_for_saved(pass))
+}
+
+/* Returns how many were released or saved; -1: no memory. */
+static long collect(struct pass *pass, bool suspects)
+{
+    bool saves = pass->domain->collector.debug & ARN_GC_SAVE_ALL;
+    /* Others go on when they cannot come by what is garbage any more. */
+    pass->shared = pass->oldest == GENERATION_OLD && pass->domain->roster.shared_count > 0 &&
+                   arn__world_stop();
+    find_garbage(pass, suspects);
+    bool has_room = !saves || make_room_for_saved(pass);
+    if (has_room && pass->collected > 0)
+        detach_all_weak(pass);
+    arn__world_resume();
+    if (!has_room)
         return -1;
+    pass->shared = pass->found_shared;
     /* First: what the program's functions then let go of is noted for the next. */
     promote_all(pass);
     return pass->collected > 0 ? (long)dispose(pass, saves) : 0;

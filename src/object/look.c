@@ -146,7 +146,7 @@ static void enter(struct descriptor *pool, uint32_t slot, char *object, void *co
 {
     struct pass *pass = context;
     const struct arn__header *header = arn__header(object);
-    if (!(header->kind & OBJECT_SHARED) && !arn__is_immortal(header->count))
+    if (!(arn__kind_of(header) & OBJECT_SHARED) && !arn__is_immortal(arn__count_of(header)))
         arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, 1);
 }
 
@@ -182,7 +182,7 @@ long arn_verify(void *const *held, size_t count,
             uint32_t entry = pass.entries[i << SLOT_BITS | slot];
             char *object = arn__slot(pool->bin, pass.bases[i], slot);
             long extra =
-                entry == 0 ? 0 : (long)arn__local_count(arn__header(object)) - ((long)entry - 1);
+                entry == 0 ? 0 : (long)arn__true_count(arn__header(object)) - ((long)entry - 1);
             if (extra == 0)
                 continue;
             wrong++;

@@ -56,7 +56,7 @@ static void *make(struct arn_type *type, size_t bytes)
             slot = take_slot(bin, bytes);
         if (slot != NULL) {
             if (bin->is_large && tracked)
-                arn__roster_note(&domain->roster, arn__typed_pool(slot), EVENT_NEW);
+                arn__roster_note(&domain->roster, arn__typed_pool(slot), arn__birth_events(type));
             return begin(bin, slot, bytes);
         }
     }
@@ -156,9 +156,10 @@ void arn_track(void *object)
     struct arn_domain *domain = pool->bin->domain;
     /* Young again. */
     arn__uncalm(header);
-    header->kind &= ~(OBJECT_UNTRACKED | OBJECT_GENERATION);
+    arn__change_kind(header, OBJECT_UNTRACKED | OBJECT_GENERATION, 0);
     domain->collector.counts[0]++;
-    arn__roster_note(&domain->roster, pool, EVENT_NEW);
+    arn__roster_note(&domain->roster, pool,
+                     arn__kind_of(header) & OBJECT_SHARED ? EVENT_SHARED : EVENT_NEW);
 }
 
 void arn_untrack(void *object)
@@ -168,17 +169,17 @@ void arn_untrack(void *object)
         return;
     struct collector *collector = &pool->bin->domain->collector;
     arn__uncalm(arn__header(object));
-    arn__header(object)->kind |= OBJECT_UNTRACKED;
+    arn__change_kind(arn__header(object), 0, OBJECT_UNTRACKED);
     if (collector->counts[0] > 0)
         collector->counts[0]--;
 }
 
 bool arn_is_tracked(const void *object)
 {
-    return !(arn__header(object)->kind & OBJECT_UNTRACKED);
+    return !(arn__kind_of(arn__header(object)) & OBJECT_UNTRACKED);
 }
 
 bool arn_is_finalized(const void *object)
 {
-    return arn__header(object)->kind & OBJECT_FINALIZED;
+    return arn__kind_of(arn__header(object)) & OBJECT_FINALIZED;
 }

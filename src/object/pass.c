@@ -76,8 +76,8 @@ bool arn__pass_begin(struct pass *pass, struct arn_domain *domain, uint32_t most
 
 void arn__pass_join(struct pass *pass, struct descriptor *pool, char *base)
 {
-    pool->pass_idx = ++pass->pools;
-    pass->bases[pool->pass_idx] = base;
+    __atomic_store_n(&pool->pass_idx, ++pass->pools, __ATOMIC_RELAXED);
+    pass->bases[pass->pools] = base;
     pass->finalizes |= pool->bin->type->info.finalize != NULL;
 }
 
@@ -97,7 +97,7 @@ static void clear(struct pass *pass, uint32_t pass_idx)
 void arn__pass_end(struct pass *pass)
 {
     for (uint32_t i = 1; i <= pass->pools; i++) {
-        arn__descriptor(pass->bases[i])->pass_idx = 0;
+        __atomic_store_n(&arn__descriptor(pass->bases[i])->pass_idx, 0, __ATOMIC_RELAXED);
         if (pass->is_kept)
             clear(pass, i);
     }

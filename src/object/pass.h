@@ -35,12 +35,14 @@ struct pass {
     size_t map_bytes;
 
     /* The collector's: see cycle.c. */
-    unsigned oldest;  /* generation that is looked at */
-    uint32_t at;      /* index that a sweep has come to */
-    bool finalizes;   /* there is a type with a finalizer */
-    size_t selected;  /* candidates */
-    size_t reached;   /* of those: referred to from outside, or from what is */
-    size_t collected; /* the others, less what was resurrected */
+    unsigned oldest;   /* generation that is looked at */
+    uint32_t at;       /* index that a sweep has come to */
+    bool finalizes;    /* there is a type with a finalizer */
+    bool shared;       /* objects are candidates, too: nobody else touches them */
+    bool found_shared; /* among garbage */
+    size_t selected;   /* candidates */
+    size_t reached;    /* of those: referred to from outside, or from what is */
+    size_t collected;  /* the others, less what was resurrected */
     size_t resurrected;
     unsigned waiting_count; /* references whose descriptors have been asked for */
     void *waiting[WAITING_MOST];
@@ -79,9 +81,11 @@ static inline uint32_t arn__pass_index(const struct pass *pass, const void *obje
             arn__misuse(pass->function, object, "an object refers to this, which is none");
         return 0;
     }
-    if (pool->pass_idx == 0 || pool->bin->domain != pass->domain)
+    /* relaxed: another domain's may change, and is none of this pass. */
+    uint32_t pass_idx = __atomic_load_n(&pool->pass_idx, __ATOMIC_RELAXED);
+    if (pass_idx == 0 || pool->bin->domain != pass->domain)
         return 0;
-    return pool->pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
+    return pass_idx << SLOT_BITS | arn__slot_of(pool->bin, object);
 }
 
 static inline char *arn__pass_object(const struct pass *pass, uint32_t index)

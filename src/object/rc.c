@@ -36,9 +36,9 @@ static void *dead_link(const struct arn__header *header)
 void arn__rc_finalize(struct arn_type *type, void *object)
 {
     struct arn__header *header = arn__header(object);
-    if (type->info.finalize == NULL || (header->kind & OBJECT_FINALIZED))
+    if (type->info.finalize == NULL || (arn__kind_of(header) & OBJECT_FINALIZED))
         return;
-    header->kind |= OBJECT_FINALIZED;
+    arn__change_kind(header, 0, OBJECT_FINALIZED);
     type->info.finalize(object);
 }
 
@@ -61,7 +61,7 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
     __atomic_store_n(&header->kind, kind, __ATOMIC_RELEASE);
     /* What is called from here on may take references, and give them back. */
     __atomic_store_n(&header->count, kind & OBJECT_SHARED ? -1 : 1, __ATOMIC_RELEASE);
-    if (header->kind & OBJECT_WEAK)
+    if (kind & OBJECT_WEAK)
         arn__weak_clear(domain, object);
     arn__rc_finalize(type, object);
     /* acquire: what others did with it before they gave it up. */
@@ -70,9 +70,9 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
         arn_decref(object);
         return false;
     }
-    if (header->kind & OBJECT_WEAK) /* the finalizer made some */
+    if (arn__kind_of(header) & OBJECT_WEAK) /* the finalizer made some */
         arn__weak_clear(domain, object);
-    if (header->kind & OBJECT_TRACED)
+    if (arn__kind_of(header) & OBJECT_TRACED)
         arn__object_untrace(object);
     __atomic_store_n(&header->kind, arn__kind_of(header) | OBJECT_DEAD, __ATOMIC_RELAXED);
     __atomic_store_n(&header->count, 0, __ATOMIC_RELEASE);
@@ -83,8 +83,9 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
 static inline void release_one(struct arn_domain *domain, struct descriptor *pool, char *object)
 {
     struct arn_type *type = pool->bin->type;
-    if (__builtin_expect((arn__header(object)->kind & (OBJECT_WEAK | OBJECT_TRACED)) ||
-                             type->info.finalize != NULL,
+    /* acquire: pairs with the release in arn_weak_release, of other threads. */
+    uint32_t kind = __atomic_load_n(&arn__header(object)->kind, __ATOMIC_ACQUIRE);
+    if (__builtin_expect((kind & (OBJECT_WEAK | OBJECT_TRACED)) || type->info.finalize != NULL,
                          0) &&
         !say_farewell(domain, type, object))
         return;

@@ -52,12 +52,14 @@ void arn__roster_note(struct roster *roster, struct descriptor *pool, unsigned e
         pool->young_idx = roster->young_count;
         roster->young[roster->young_count++] = roster->pools[pool->ordinal];
     }
+    roster->shared_count += (events & EVENT_SHARED) && !(pool->events & EVENT_SHARED);
     pool->events |= (uint8_t)events;
 }
 
 void arn__roster_forget(struct roster *roster, struct descriptor *pool, unsigned events)
 {
     bool was_young = pool->events & EVENT_YOUNG;
+    roster->shared_count -= (events & pool->events & EVENT_SHARED) != 0;
     pool->events &= (uint8_t)~events;
     if (!was_young || (pool->events & EVENT_YOUNG))
         return;

@@ -13,16 +13,19 @@ enum {
     EVENT_NEW = 1,     /* objects of the youngest generation may be here */
     EVENT_MIDDLE = 2,  /* of the one after */
     EVENT_SUSPECT = 4, /* of the oldest, and not calm */
+    EVENT_SHARED =
+        8, /* shared objects may be here that are candidates once the world has stopped */
     EVENT_YOUNG = EVENT_NEW | EVENT_MIDDLE,
-    EVENTS = EVENT_YOUNG | EVENT_SUSPECT,
+    EVENTS = EVENT_YOUNG | EVENT_SUSPECT | EVENT_SHARED,
 };
 
 struct roster {
     char **pools; /* where they begin; pool->ordinal is the index */
     char **young; /* those with an EVENT_YOUNG; pool->young_idx is the index; as much room */
     uint32_t pool_count, pool_room, young_count;
-    bool stays;   /* no pool leaves meanwhile: a collection refers to them by number */
-    bool emptied; /* one would have */
+    uint32_t shared_count; /* pools with EVENT_SHARED */
+    bool stays;            /* no pool leaves meanwhile: a collection refers to them by number */
+    bool emptied;          /* one would have */
     size_t held_bytes, peak_bytes, limit_bytes;
 };
 

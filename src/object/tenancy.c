@@ -11,6 +11,7 @@
 #include "rc.h"
 #include "traced.h"
 #include "weak.h"
+#include "world.h"
 
 enum {
     THRESHOLD_YOUNG = 2000,
@@ -42,21 +43,36 @@ static void put_idle(struct arn_domain *first, struct arn_domain *last)
     arn__unlock(&domains_lock, RANK_DOMAINS);
 }
 
+/* The destructors of other keys may touch objects: an attached thread stays so in the first round of them. */
+static bool waits_for_others(void *own)
+{
+    static __thread bool has_waited __attribute__((tls_model("initial-exec")));
+    arn__world_end_blocking();
+    if (has_waited)
+        return false;
+    has_waited = true;
+    return pthread_setspecific(exit_key, own) == 0;
+}
+
 /* What was bound is left; the thread's own waits for another thread, once nothing is left in it. */
 static void thread_exits(void *own)
 {
     struct arn_domain *domain = own;
+    if (arn__world_is_attached() && waits_for_others(own))
+        return;
     arn_domain_bind(NULL);
     arn__domain = &arn__no_domain;
     arn__rc_drain_remote(domain);
     arn__typed_pools_drop_empty(&domain->roster);
     arn__rc_leave(domain);
     put_idle(domain, domain);
+    arn__world_detach();
 }
 
 static void forked(void)
 {
     arn__weak_after_fork();
+    arn__world_after_fork();
     arn__types_after_fork();
     arn__lock_reset(&domains_lock);
 }
@@ -65,6 +81,12 @@ static void make_exit_key(void)
 {
     have_exit_key = pthread_key_create(&exit_key, thread_exits) == 0;
     pthread_atfork(NULL, NULL, forked);
+}
+
+static void prepare(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_exit_key);
 }
 
 static bool is_empty(const struct arn_domain *domain)
@@ -115,12 +137,16 @@ static struct arn_domain *take_idle(void)
 /* The thread's own; NULL: it has none and can have none. */
 static struct arn_domain *own(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_exit_key);
+    prepare();
     struct arn_domain *domain = have_exit_key ? pthread_getspecific(exit_key) : NULL;
     if (domain != NULL)
         return domain;
+    /* What others gave up there is released meanwhile. */
+    bool was_attached = arn__world_is_attached();
+    arn__world_attach();
     domain = take_idle();
+    if (!was_attached)
+        arn__world_detach();
     if (domain == NULL && (domain = create()) != NULL) {
         domain->is_own = true;
         domain->bound = 1;
@@ -169,6 +195,27 @@ arn_domain *arn_domain_bind(arn_domain *domain)
         return NULL;
     arn__rc_leave(before);
     return before;
+}
+
+/* ---- attached threads ---- */
+
+/* It is detached when it gives up its own domain, as it ends. */
+int arn_thread_attach(void)
+{
+    prepare(); /* a child forked from here on is mended */
+    bool was_attached = arn__world_is_attached();
+    arn__world_attach();
+    if (own() != NULL && have_exit_key)
+        return 0;
+    if (!was_attached)
+        arn__world_detach();
+    errno = ENOMEM;
+    return -1;
+}
+
+void arn_thread_detach(void)
+{
+    arn__world_detach();
 }
 
 /* ---- limits ---- */

@@ -68,10 +68,22 @@ static inline uint32_t arn__kind_of(const struct arn__header *header)
     return __atomic_load_n(&header->kind, __ATOMIC_RELAXED);
 }
 
-/* Of a local object. */
-static inline uint32_t arn__local_count(const struct arn__header *header)
+/* For flags of objects that may be shared. */
+static inline void arn__change_kind(struct arn__header *header, uint32_t without, uint32_t with)
 {
-    return header->count < 0 ? 0u - (uint32_t)header->count : (uint32_t)header->count;
+    if (arn__kind_of(header) & OBJECT_SHARED) {
+        __atomic_fetch_and(&header->kind, ~without, __ATOMIC_RELAXED);
+        __atomic_fetch_or(&header->kind, with, __ATOMIC_RELAXED);
+    } else {
+        header->kind = (header->kind & ~without) | with;
+    }
+}
+
+/* Of a local object; or of a shared one while nobody counts. */
+static inline uint32_t arn__true_count(const struct arn__header *header)
+{
+    int32_t count = arn__count_of(header);
+    return count < 0 ? 0u - (uint32_t)count : (uint32_t)count;
 }
 
 static inline void arn__calm(struct arn__header *header)

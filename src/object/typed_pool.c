@@ -221,7 +221,7 @@ static void begin_current(struct bin *bin, struct descriptor *pool)
     bin->current = pool;
     pool->local.needed = NEEDED_CURRENT_POOL;
     if (bin->type->info.shape != ARN_LEAF)
-        arn__roster_note(bin->roster, pool, EVENT_NEW);
+        arn__roster_note(bin->roster, pool, arn__birth_events(bin->type));
 }
 
 bool arn__bin_refill(struct bin *bin)

@@ -19,7 +19,7 @@
 struct arn_domain;
 
 /* Beside a pool's events: no event, but the list that it is in. */
-enum { POOL_PARTIAL = 8 };
+enum { POOL_PARTIAL = 16 };
 _Static_assert((POOL_PARTIAL & EVENTS) == 0, "bits of their own");
 
 /* The pools of one type and size in one domain. */
@@ -49,6 +49,12 @@ extern struct descriptor arn__no_typed_pool;
 static inline size_t arn__slot_bytes_for(size_t bytes)
 {
     return HEADER_BYTES + (bytes < sizeof(void *) ? sizeof(void *) : bytes);
+}
+
+/* What a new object is to the collector: of a type that is no leaf. */
+static inline unsigned arn__birth_events(const struct arn_type *type)
+{
+    return type->info.shared ? EVENT_NEW | EVENT_SHARED : EVENT_NEW;
 }
 
 /* For objects of `bytes`, without the header. Fills in the shape; the rest is the domain's. */

@@ -137,7 +137,8 @@ void arn_weak_release(arn_weak *weak)
         while (*link != weak)
             link = &(*link)->next;
         if (link == first && weak->next == NULL) {
-            __atomic_fetch_and(&arn__header(weak->object)->kind, ~OBJECT_WEAK, __ATOMIC_RELAXED);
+            /* release: pairs with the acquire of who releases the object. */
+            __atomic_fetch_and(&arn__header(weak->object)->kind, ~OBJECT_WEAK, __ATOMIC_RELEASE);
             take_out(table, first);
         } else {
             *link = weak->next;
@@ -177,11 +178,14 @@ void arn__weak_call_back(struct arn_weak *detached)
     while (detached != NULL) {
         struct arn_weak *weak = detached;
         detached = weak->next;
-        if (!weak->released)
+        arn__lock(&weak_lock, RANK_TYPES);
+        bool released = weak->released;
+        arn__unlock(&weak_lock, RANK_TYPES);
+        if (!released)
             weak->callback(weak, weak->context);
         arn__lock(&weak_lock, RANK_TYPES);
         weak->calling = false;
-        bool released = weak->released;
+        released = weak->released;
         arn__unlock(&weak_lock, RANK_TYPES);
         if (released)
             arn_free(weak);

@@ -7,19 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "object/cycle.h"
 #include "object/rc.h"
 #include "object/tenancy.h"
-#include "sanitized.h"
 #include "shim.h"
 
 enum { OBJECTS = 400, FIELDS = 3, OPERATIONS = 1200, PROGRAMS = 60, NONE = -1 };
 enum { WEAKS = 3, DOMAINS = 2 };
 
-enum shape { PAIR, FINALIZED, PHOENIX, ARRAY, LIST, LEAF, SHAPES };
+enum shape { PAIR, FINALIZED, PHOENIX, ARRAY, LIST, LEAF, SHARED, SHAPES };
 
 /* ---- the objects ---- */
 
@@ -80,6 +80,9 @@ static void register_types(void)
                                  .offsets = offsets,
                                  .offset_count = FIELDS};
     types[PAIR] = arn_type_register(&pair);
+    pair.shared = true;
+    types[SHARED] = arn_type_register(&pair);
+    pair.shared = false;
     pair.finalize = finalized;
     types[FINALIZED] = arn_type_register(&pair);
     pair.finalize = resurrected;
@@ -115,6 +118,7 @@ static int live_objects;
 static int lists_dead;
 static arn_domain *domains[DOMAINS]; /* [0]: the thread's own, NULL */
 static int bound;
+static bool attached;  /* the thread: for shared objects */
 static bool automatic; /* collections begin by themselves: what they found is looked up */
 
 /* What the library's callbacks said, and what the model says they should have; of one operation. */
@@ -250,7 +254,8 @@ static void model_release(int object)
 static bool is_candidate(const struct model *m, int oldest)
 {
     return m->alive && m->shape != LEAF && !m->untracked && !m->frozen && !m->immortal &&
-           !m->shared && m->domain == bound && m->generation <= oldest;
+           m->domain == bound &&
+           (m->shared ? oldest == ARN_GENERATIONS - 1 : m->generation <= oldest);
 }
 
 /* What can be reached from what is not in `wanted`, or is held. */
@@ -493,8 +498,12 @@ static void make(unsigned shape)
     number_it(real, shape, i);
     if (automatic)
         follow_automatic();
-    objects[i] =
-        (struct model){.alive = true, .shape = shape, .held = 1, .real = real, .domain = bound};
+    objects[i] = (struct model){.alive = true,
+                                .shape = shape,
+                                .held = 1,
+                                .real = real,
+                                .domain = bound,
+                                .shared = shape == SHARED};
     for (int f = 0; f < FIELDS; f++)
         objects[i].fields[f] = NONE;
     if (shape == LIST)
@@ -696,9 +705,15 @@ static void in_a_child(void)
 static void perform(const struct operation *op)
 {
     unsigned what = op->what;
-    if (what < 60)
+    if (what < 55)
         make(op->a % SHAPES);
-    else if (what < 130)
+    else if (what < 60) {
+        int object = reachable(op->a);
+        if (object != NONE) {
+            objects[object].shared = true;
+            arn_share(objects[object].real);
+        }
+    } else if (what < 130)
         set(reachable(op->a), op->b, reachable(op->c), false);
     else if (what < 155)
         set(reachable(op->a), op->b, nth_held(op->c), true);
@@ -725,10 +740,6 @@ static void perform(const struct operation *op)
         if (object != NONE && op->b % 8 == 0) {
             objects[object].immortal = true;
             arn_immortalize(objects[object].real);
-        }
-        if (object != NONE && op->b % 8 == 1) {
-            objects[object].shared = true;
-            arn_share(objects[object].real);
         }
     } else if (what < 240) {
         if (op->a % 16 == 0)
@@ -786,6 +797,9 @@ static bool run(const struct operation *program, int length, bool tells)
     memset(should_finalize, 0, sizeof should_finalize);
     memset(should_tell, 0, sizeof should_tell);
     register_types();
+    /* There may have been threads: other tests', or a sanitizer's. */
+    if ((attached || !__libc_single_threaded) && arn_thread_attach() != 0)
+        failure = "not attached";
     lists_cleared = lists_dead = bound = 0;
     domains[1] = arn_domain_create();
     for (int d = 0; d < DOMAINS; d++)
@@ -844,6 +858,7 @@ TEST(objects_random, do_what_reachability_says)
     for (; seed < end; seed++) {
         generate(program, seed);
         automatic = seed % 4 == 0;
+        attached = seed % 2 == 0;
         padding_bytes = paddings[seed % (sizeof paddings / sizeof *paddings)];
         if (!fails(program, OPERATIONS))
             continue;
