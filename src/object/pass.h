@@ -43,6 +43,7 @@ struct pass {
     size_t candidates, garbage, resurrected;
     unsigned waiting_count; /* references whose entries have been asked for */
     struct waiting waiting[WAITING_MOST];
+    uint32_t barred;           /* flags of those that are no candidates */
     bool shared;               /* objects are candidates, too: nobody else touches them */
     bool found_shared;         /* among garbage */
     bool called;               /* functions of the program, since the entries were made */
