@@ -32,30 +32,28 @@
 #include "world.h"
 
 /* Shared ones count as of the oldest generation, and are never calm. */
-static inline bool may_be_candidate(const struct pass *pass, const struct arn__header *header)
+static inline bool may_be_candidate(const struct pass *pass, uint32_t kind, int32_t count)
 {
-    uint32_t kind = arn__kind_of(header);
-    uint32_t barred = OBJECT_DEAD | OBJECT_UNTRACKED | (pass->shared ? 0 : OBJECT_SHARED);
-    int32_t count = arn__count_of(header);
-    return !(kind & barred) && count != 0 && !arn__is_immortal(count) &&
+    return !(kind & pass->barred) && count != 0 && !arn__is_immortal(count) &&
            arn__generation(kind) != GENERATION_FROZEN;
 }
 
 /* ---- selecting ---- */
 
 /* At most what is not REACHED: so many references there are not. */
-static uint32_t entry_of(const struct arn__header *header)
+static uint32_t entry_of(int32_t count)
 {
-    uint32_t entry = 1 + arn__true_count(header);
+    uint32_t entry = 1 + arn__references(count);
     return entry < REACHED ? entry : REACHED - 1;
 }
 
 static void select_object(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     struct pass *pass = context;
-    const struct arn__header *header = arn__header(object);
-    if (may_be_candidate(pass, header) && arn__generation(arn__kind_of(header)) <= pass->oldest) {
-        arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, entry_of(header));
+    uint32_t kind = arn__kind_of(arn__header(object));
+    int32_t count = arn__count_of(arn__header(object));
+    if (may_be_candidate(pass, kind, count) && arn__generation(kind) <= pass->oldest) {
+        arn__pass_enter(pass, pool->pass_idx << SLOT_BITS | slot, entry_of(count));
         pass->selected++;
     }
 }
@@ -138,7 +136,10 @@ static void discover(void *object, void *context)
     struct pass *pass = context;
     struct descriptor *pool = arn__typed_pool(object);
     if (!arn__holds_objects(pool) || pool->bin->domain != pass->domain ||
-        pool->bin->type->info.shape == ARN_LEAF || !may_be_candidate(pass, arn__header(object)))
+        pool->bin->type->info.shape == ARN_LEAF)
+        return;
+    const struct arn__header *header = arn__header(object);
+    if (!may_be_candidate(pass, arn__kind_of(header), arn__count_of(header)))
         return;
     if (pool->pass_idx == 0)
         arn__pass_join(pass, pool, arn__typed_pool_base(pool->bin, object));
@@ -160,7 +161,7 @@ static void discover_uncalm(struct descriptor *pool, uint32_t slot, char *object
 static void enter_count(struct pass *pass, const struct candidate *candidate)
 {
     (void)pass;
-    *candidate->entry = entry_of(arn__header(candidate->object));
+    *candidate->entry = entry_of(arn__count_of(arn__header(candidate->object)));
 }
 
 static void select_suspects(struct pass *pass)
@@ -348,11 +349,10 @@ static void finalize(struct pass *pass, const struct candidate *candidate)
 
 static void enter_count_again(struct pass *pass, const struct candidate *candidate)
 {
-    const struct arn__header *header = arn__header(candidate->object);
-    int32_t count = arn__count_of(header);
+    int32_t count = arn__count_of(arn__header(candidate->object));
     bool is_known = count > 0 || (pass->shared && !arn__is_immortal(count));
     /* 1 is the collector's. Immortal by now, or shared: referred to from outside. */
-    *candidate->entry = is_known ? arn__true_count(header) : REACHED - 1;
+    *candidate->entry = is_known ? arn__references(count) : REACHED - 1;
 }
 
 static void let_go(void *referent, void *context)
@@ -486,11 +486,12 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
     struct arn__header *header = arn__header(object);
     uint32_t kind = arn__kind_of(header);
     unsigned generation = arn__generation(kind);
-    if ((kind & (OBJECT_UNTRACKED | OBJECT_SHARED)) == OBJECT_SHARED &&
-        generation != GENERATION_FROZEN && !arn__is_immortal(arn__count_of(header)))
-        survey->events |= EVENT_SHARED;
-    if (kind & (OBJECT_UNTRACKED | OBJECT_SHARED))
+    if (kind & (OBJECT_UNTRACKED | OBJECT_SHARED)) {
+        if (!(kind & OBJECT_UNTRACKED) && generation != GENERATION_FROZEN &&
+            !arn__is_immortal(arn__count_of(header)))
+            survey->events |= EVENT_SHARED;
         return;
+    }
     uint32_t entry = pass->entries[pool->pass_idx << SLOT_BITS | slot];
     if (entry != 0 && generation <= pass->oldest) {
         generation = generation < GENERATION_OLD ? generation + 1 : GENERATION_OLD;
@@ -601,6 +602,7 @@ static long collect(struct pass *pass, bool suspects)
     /* Others go on when they cannot come by what is garbage any more. */
     pass->shared = pass->oldest == GENERATION_OLD && pass->domain->roster.shared_count > 0 &&
                    arn__world_stop();
+    pass->barred = OBJECT_DEAD | OBJECT_UNTRACKED | (pass->shared ? 0 : OBJECT_SHARED);
     find_garbage(pass, suspects);
     bool has_room = !saves || make_room_for_saved(pass);
     if (has_room && pass->collected > 0)

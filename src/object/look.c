@@ -181,8 +181,9 @@ long arn_verify(void *const *held, size_t count,
         for (uint32_t slot = 0; slot < pool->carved; slot++) {
             uint32_t entry = pass.entries[i << SLOT_BITS | slot];
             char *object = arn__slot(pool->bin, pass.bases[i], slot);
-            long extra =
-                entry == 0 ? 0 : (long)arn__true_count(arn__header(object)) - ((long)entry - 1);
+            long extra = entry == 0 ? 0
+                                    : (long)arn__references(arn__count_of(arn__header(object))) -
+                                          ((long)entry - 1);
             if (extra == 0)
                 continue;
             wrong++;

@@ -38,6 +38,7 @@ struct pass {
     unsigned oldest;   /* generation that is looked at */
     uint32_t at;       /* index that a sweep has come to */
     bool finalizes;    /* there is a type with a finalizer */
+    uint32_t barred;   /* flags of those that are no candidates */
     bool shared;       /* objects are candidates, too: nobody else touches them */
     bool found_shared; /* among garbage */
     size_t selected;   /* candidates */

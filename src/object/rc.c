@@ -13,21 +13,29 @@
 enum { ADDRESS_UNIT_SHIFT = 3, LOW_BITS = 31, KIND_LINK_BITS = ARN__TYPE_BITS };
 _Static_assert(ARN__ADDRESS_BITS - ADDRESS_UNIT_SHIFT <= LOW_BITS + KIND_LINK_BITS, "a link fits");
 
-static void link_dead(struct arn__header *header, const void *next)
+/* acquire: pairs with the release in arn_weak_release, of other threads. */
+static uint32_t kind_of_dead(const struct arn__header *header)
+{
+    return __atomic_load_n(&header->kind, __ATOMIC_ACQUIRE);
+}
+
+/* Returns what the header's kind is then. */
+static uint32_t link_dead(struct arn__header *header, const void *next)
 {
     uint64_t unit = (uintptr_t)next >> ADDRESS_UNIT_SHIFT;
-    uint32_t kind = (arn__kind_of(header) & ~(uint32_t)(TYPES_MOST - 1)) | OBJECT_DEAD |
+    uint32_t kind = (kind_of_dead(header) & ~(uint32_t)(TYPES_MOST - 1)) | OBJECT_DEAD |
                     (uint32_t)(unit >> LOW_BITS);
     __atomic_store_n(&header->kind, kind, __ATOMIC_RELAXED);
     /* release: pairs with the acquire in arn_try_incref; who sees a link knows that it is dead. */
     __atomic_store_n(&header->count, (int32_t)(0x80000000u | (unit & 0x7fffffffu)),
                      __ATOMIC_RELEASE);
+    return kind;
 }
 
-static void *dead_link(const struct arn__header *header)
+static void *dead_link(const struct arn__header *header, uint32_t kind)
 {
     uint64_t unit = ((uint32_t)arn__count_of(header) & 0x7fffffffu) |
-                    (uint64_t)arn__type_number(arn__kind_of(header)) << LOW_BITS;
+                    (uint64_t)arn__type_number(kind) << LOW_BITS;
     return (void *)(uintptr_t)(unit << ADDRESS_UNIT_SHIFT);
 }
 
@@ -80,11 +88,10 @@ static __attribute__((noinline)) bool say_farewell(struct arn_domain *domain, st
 }
 
 /* A dead object: what it refers to loses a reference, its memory is taken back. */
-static inline void release_one(struct arn_domain *domain, struct descriptor *pool, char *object)
+static inline void release_one(struct arn_domain *domain, struct descriptor *pool, char *object,
+                               uint32_t kind)
 {
     struct arn_type *type = pool->bin->type;
-    /* acquire: pairs with the release in arn_weak_release, of other threads. */
-    uint32_t kind = __atomic_load_n(&arn__header(object)->kind, __ATOMIC_ACQUIRE);
     if (__builtin_expect((kind & (OBJECT_WEAK | OBJECT_TRACED)) || type->info.finalize != NULL,
                          0) &&
         !say_farewell(domain, type, object))
@@ -103,8 +110,9 @@ static void release_dead(struct arn_domain *domain)
     domain->releasing = true;
     while (domain->dead != NULL) {
         char *object = domain->dead;
-        domain->dead = dead_link(arn__header(object));
-        release_one(domain, arn__typed_pool(object), object);
+        uint32_t kind = kind_of_dead(arn__header(object));
+        domain->dead = dead_link(arn__header(object), kind);
+        release_one(domain, arn__typed_pool(object), object, kind);
     }
     domain->releasing = false;
 }
@@ -132,9 +140,9 @@ static inline void release(struct arn_domain *domain, struct descriptor *pool, c
         domain->dead = object;
         return;
     }
-    link_dead(arn__header(object), NULL);
+    uint32_t kind = link_dead(arn__header(object), NULL);
     domain->releasing = true;
-    release_one(domain, pool, object);
+    release_one(domain, pool, object, kind);
     domain->releasing = false;
     if (domain->dead != NULL)
         release_dead(domain);
@@ -149,7 +157,7 @@ void arn__rc_drain_remote(struct arn_domain *domain)
     /* acquire: pairs with the release of release_remote. */
     char *object = atomic_exchange_explicit(&domain->remote_dead, NULL, memory_order_acquire);
     while (object != NULL) {
-        char *next = dead_link(arn__header(object));
+        char *next = dead_link(arn__header(object), arn__kind_of(arn__header(object)));
         link_dead(arn__header(object), domain->dead);
         domain->dead = object;
         object = next;

@@ -79,10 +79,9 @@ static inline void arn__change_kind(struct arn__header *header, uint32_t without
     }
 }
 
-/* Of a local object; or of a shared one while nobody counts. */
-static inline uint32_t arn__true_count(const struct arn__header *header)
+/* What a count says of an object that is neither dead nor immortal. */
+static inline uint32_t arn__references(int32_t count)
 {
-    int32_t count = arn__count_of(header);
     return count < 0 ? 0u - (uint32_t)count : (uint32_t)count;
 }
 

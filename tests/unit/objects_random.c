@@ -686,6 +686,16 @@ static void destroy_domain(int domain)
     pace(domains[domain]);
 }
 
+/* Shared objects of the domain that is not bound wait for that. */
+static void release_shared(void)
+{
+    int now = bound;
+    bind(0);
+    if (arn__domain_here() != NULL)
+        arn__rc_drain_remote(arn__domain_here());
+    bind(now);
+}
+
 /* A child finds what the parent would have found. */
 static void in_a_child(void)
 {
@@ -693,6 +703,7 @@ static void in_a_child(void)
     pid_t child = fork();
     if (child == 0) {
         collect(ARN_GENERATIONS - 1);
+        release_shared();
         compare(true);
         _exit(failure != NULL);
     }
@@ -775,16 +786,6 @@ static void generate(struct operation *program, uint64_t seed)
         program[i].b = (unsigned)step_of(&seed);
         program[i].c = (unsigned)step_of(&seed);
     }
-}
-
-/* Shared objects of the domain that is not bound wait for that. */
-static void release_shared(void)
-{
-    int now = bound;
-    bind(0);
-    if (arn__domain_here() != NULL)
-        arn__rc_drain_remote(arn__domain_here());
-    bind(now);
 }
 
 static bool run(const struct operation *program, int length, bool tells)
