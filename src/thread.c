@@ -165,7 +165,9 @@ static bool notice_fork(struct heap *own)
 static void tell_survivor(void)
 {
     struct control *page = atomic_load(&control);
-    atomic_store(&page->survivor, arn__thread.own);
+    /* In the midst of a slow path (a handler forks), its heap may be torn; a quick push leaves it in sight. */
+    bool torn = arn__thread.inside && atomic_load(&arn__thread.heap) == &nobody;
+    atomic_store(&page->survivor, torn ? NULL : arn__thread.own);
     /* False from the first pthread_create on; in the child it is still the parent's. */
     atomic_store(&page->had_threads, !__libc_single_threaded);
     atomic_store(&page->told, true);
@@ -232,7 +234,9 @@ static void show(struct heap *heap)
 }
 
 /* A thread that is refused the barrier may show its heap once more, and hides it in its next slow path. Those
- * that would not tell of their end, or have not, are left alone: their memory may be gone. */
+ * that would not tell of their end, or have told, are left alone: their memory may be gone. One that began to
+ * allocate in the last round of destructors does not tell either: it is gone a moment after, which is looked at
+ * here, and its word must still be what this would change. */
 void arn__thread_hide_all(void)
 {
     set_heap(&nobody);

@@ -21,6 +21,9 @@
 #include <arenite/arenite.h>
 
 #ifdef __cplusplus
+/* A function and a structure share a name. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 extern "C" {
 #endif
 
@@ -141,6 +144,7 @@ ARN_PUBLIC int arn_trace_print_compare(const arn_snapshot *older, const arn_snap
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif
