@@ -351,7 +351,8 @@ ARN_PUBLIC size_t arn_type_histogram(struct arn_type_count *counts, size_t most)
 /* Compares each object's count with the references to it that exist: those in objects, and those that the
  * program says it holds (the same object as often as it is held). Tells of each object of which more are
  * counted than exist (`extra` above 0: it would never be released) or fewer (below: it would be released
- * too early). Shared and immortal objects are left out. Returns how many; -1 with ENOMEM. */
+ * too early, or was: then `object` is its address, and nothing else is to be had of it). Shared and immortal
+ * objects are left out. Returns how many; -1 with ENOMEM. */
 ARN_PUBLIC long arn_verify(void *const *held, size_t count,
                            void (*report)(void *object, long extra, void *context), void *context);
 

@@ -138,7 +138,11 @@ static void note_reference(void *referent, void *context)
 {
     struct pass *pass = context;
     uint32_t index = arn__pass_index(pass, referent);
-    if (index != 0 && pass->entries[index] != 0)
+    if (index == 0)
+        return;
+    if (pass->entries[index] == 0 && (arn__kind_of(arn__header(referent)) & OBJECT_DEAD))
+        arn__pass_enter(pass, index, 1); /* it is gone, and its count 0 */
+    if (pass->entries[index] != 0)
         pass->entries[index]++;
 }
 

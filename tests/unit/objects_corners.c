@@ -614,6 +614,41 @@ TEST(objects_corners, a_traverse_function_need_not_leave_out_null)
     IN_OWN_PROCESS(nulls());
 }
 
+/* ---- references to what is gone ---- */
+
+static void *told_of;
+static long told_extra;
+
+static void tell_wrong(void *object, long extra, void *context)
+{
+    (void)context;
+    told_of = object;
+    told_extra = extra;
+}
+
+static void too_early(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    struct node *a = arn_new(type), *b = arn_new(type);
+    void *held[] = {a};
+    arn_move(&a->left, b);
+    a->right = b; /* not counted */
+    EXPECT_EQ(arn_verify(held, 1, tell_wrong, NULL), 1);
+    EXPECT_EQ(told_of, b);
+    EXPECT_EQ(told_extra, -1);
+    arn_clear(&a->left);
+    EXPECT_EQ(arn_verify(held, 1, tell_wrong, NULL), 1);
+    EXPECT_EQ(told_of, b);
+    EXPECT_EQ(told_extra, -1);
+    a->right = NULL;
+    EXPECT_EQ(arn_verify(held, 1, tell_wrong, NULL), 0);
+}
+
+TEST(objects_corners, a_reference_to_what_is_gone_is_told_of)
+{
+    IN_OWN_PROCESS(too_early());
+}
+
 /* ---- pace ---- */
 
 struct heavy {
