@@ -720,22 +720,29 @@ static void make_weak(void *object)
     atomic_store(&many.weaks[((struct node *)object)->number], arn_weak_new(object, NULL, NULL));
 }
 
-/* At every other safepoint it has what it got right after the one before. */
+static void stay(bool here)
+{
+    for (int i = 0; here && i < 50; i++)
+        sched_yield();
+}
+
+/* At every other safepoint it has what it got right after the one before. Most often, it is waited for at one
+ * where it has nothing, and next at one where it has. */
 static void *ask_the_last(void *argument)
 {
     (void)argument;
     if (arn_thread_attach() != 0)
         abort();
     atomic_fetch_add(&many.ready, 1);
-    while (!atomic_load(&many.ends)) {
+    for (bool keeps = false; !atomic_load(&many.ends); keeps = !keeps) {
         void *got[8];
         for (int i = 0; i < 8; i++) {
             arn_weak *weak = atomic_load(&many.weaks[many.count - 1 - i * 10]);
             got[i] = weak == NULL ? NULL : arn_weak_get(weak);
         }
+        stay(keeps);
         arn_safepoint();
-        for (int i = 0; i < 50; i++)
-            sched_yield();
+        stay(!keeps);
         for (int i = 0; i < 8; i++)
             arn_xdecref(got[i]);
         arn_safepoint();
