@@ -16,8 +16,9 @@
 /* Never inlined into the fast paths, as link-time optimisation would: they would save registers for it. */
 #define ARN__SLOW __attribute__((noinline))
 
-/* Functions that the program calls, and what such may be left for without a trace in the stack: where the library
- * is part of a program, their section tells the program's callers from the library's (src/trace/site.c). */
+/* Functions that the program calls, and what such may be left for without a trace in the stack: where the
+ * library is part of a program, their section tells the program's callers from the library's
+ * (src/trace/site.c). */
 #define ARN__ENTRY __attribute__((section("arn_entry")))
 
 /* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */

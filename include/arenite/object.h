@@ -214,11 +214,12 @@ ARN_PUBLIC bool arn_is_finalized(const void *object);
 
 /* ---- threads ---- */
 
-/* The calling thread touches shared objects: their references, counts, weak references. If all threads that
- * do are attached, a full collection that one of them begins, or a new object, finds cycles of the shared
- * objects of its domain; so it does in a process with one thread, attached or not. For that it stops the others,
- * if the domain has shared objects: it waits until each is at a safepoint or in a blocking section. They go
- * on before any function of the program is called, but those that traverse. A cycle over two domains is not found.
+/* The calling thread touches shared objects: their references, counts, weak references. If all threads
+ * that do are attached, a full collection that one of them begins, or a new object, finds cycles of the
+ * shared objects of its domain; so it does in a process with one thread, attached or not. For that it
+ * stops the others, if the domain has shared objects: it waits until each is at a safepoint or in a
+ * blocking section. They go on before any function of the program is called, but those that traverse. A
+ * cycle over two domains is not found.
  *
  * At a safepoint, what the thread changes must be such that a traverse function can look at it; arn_new and
  * arn_gc_collect may be safepoints. The others are stopped until the last of them has come to one, and for the
@@ -362,8 +363,8 @@ ARN_PUBLIC long arn_verify(void *const *held, size_t count,
 ARN_PUBLIC arn_domain *arn_domain_create(void);
 
 /* Everything in it at once, whatever the counts say: weak references are cleared (their callbacks are not
- * called), finalizers are not called, clear functions are; references to other domains' objects are released. It must
- * not be any thread's at this time, unless the caller's. */
+ * called), finalizers are not called, clear functions are; references to other domains' objects are
+ * released. It must not be any thread's at this time, unless the caller's. */
 ARN_PUBLIC void arn_domain_destroy(arn_domain *domain);
 
 /* New objects of this thread go there, and arn_gc_… means it. NULL: the thread's own. Returns what was bound

@@ -1,8 +1,8 @@
 /* cycle.c - trial deletion over typed pools.
  *
- * A pass has candidates: the tracked objects of some generations, or what may have lost its outside references
- * and whatever that leads to; shared ones only in full passes, and while no other thread touches any. Each has an
- * entry of 4 bytes outside the heap:
+ * A pass has candidates: the tracked objects of some generations, or what may have lost its outside
+ * references and whatever that leads to; shared ones only in full passes, and while no other thread
+ * touches any. Each has an entry of 4 bytes outside the heap:
  *
  *     0                    no candidate
  *     1 + n                n references are not accounted for yet
@@ -477,8 +477,8 @@ struct survey {
 };
 
 /* One generation older, and calm after a full pass; garbage is older, too, for it may be resurrected, and
- * a suspect then. What was no candidate stays as it is. A header is written only if that changes it: quiet pages stay shared with a
- * parent. */
+ * a suspect then. What was no candidate stays as it is. A header is written only if that changes it: quiet
+ * pages stay shared with a parent. */
 static void promote(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     struct survey *survey = context;

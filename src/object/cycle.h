@@ -4,9 +4,9 @@
 
 #include "domain.h"
 
-/* Of the generations up to this; or, for the oldest, of what may have lost a reference since it was last looked at
- * (`suspects`), and what that leads to. Returns how many objects were released or saved; -1 with ENOMEM: no
- * memory, and nothing is done. No collection may run. */
+/* Of the generations up to this; or, for the oldest, of what may have lost a reference since it was last
+ * looked at (`suspects`), and what that leads to. Returns how many objects were released or saved; -1 with
+ * ENOMEM: no memory, and nothing is done. No collection may run. */
 long arn__cycle_collect(struct arn_domain *domain, unsigned oldest, bool suspects);
 
 /* The young ones are old from here on, and suspects. */

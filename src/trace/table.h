@@ -31,8 +31,8 @@ struct trace {
     unsigned epoch;
 };
 
-/* Another one when tracing begins and ends, and when all traces are forgotten: what was begun before that enters
- * no trace after. */
+/* Another one when tracing begins and ends, and when all traces are forgotten: what was begun before that
+ * enters no trace after. */
 unsigned arn__trace_epoch(void);
 
 /* The next four: of a thread that is inside. Without memory the trace is lost, and counted as that. */
