@@ -382,15 +382,17 @@ ARN__ENTRY static void *move_to_new(void *block, size_t old_bytes, size_t bytes,
 }
 
 /* Without a copy, or NULL. A traced block's trace is taken out first: its old address may be another thread's
- * as soon as the pages have moved. */
-static void *resize_inside(void *block, size_t bytes, const struct traceback *traceback)
+ * as soon as the pages have moved. What stays as it was keeps its trace. */
+static void *resize_inside(void *block, size_t old_bytes, size_t bytes,
+                           const struct traceback *traceback)
 {
     struct trace trace;
     bool traced = arn__traces(ARN_TRACE_BLOCKS) && arn__trace_take(block, &trace);
     void *resized = arn__large_resize(block, bytes);
-    if (resized == NULL && traced)
+    bool stays = resized == NULL || (resized == block && usable(block) == old_bytes);
+    if (stays && traced)
         arn__trace_put_back(block, &trace);
-    else if (resized != NULL && traceback != NULL)
+    else if (!stays && traceback != NULL)
         arn__trace_put(resized, usable(resized), NULL, traceback);
     return resized;
 }
@@ -411,7 +413,7 @@ ARN__ENTRY static void *resize_large(void *block, size_t old_bytes, size_t bytes
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
         return move(block, old_bytes, bytes, alloc_interrupting(bytes, 1), function);
-    void *resized = resize_inside(block, bytes, traceback);
+    void *resized = resize_inside(block, old_bytes, bytes, traceback);
     void *target = resized == NULL && bytes > old_bytes ? alloc_growing(bytes, traceback) : NULL;
     arn__thread_leave(heap);
     if (resized != NULL)

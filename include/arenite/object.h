@@ -72,7 +72,7 @@ struct arn_type_info {
     void (*traverse)(void *object, arn_visit *visit, void *context);
 
     /* CUSTOM: releases the references that `traverse` tells of (arn_clear), and what else the object has
-     * outside of its own memory. Called once, just before its memory is taken back. */
+     * outside of its own memory. What these lead to may have been cleared already. Called once, just before its memory is taken back. */
     void (*clear)(void *object);
 
     /* Any shape: called once, before the object is released, while everything that it refers to is whole.

@@ -44,7 +44,8 @@ enum { ARN_TRACE_FRAMES_MOST = 64 };
  * trace; EALREADY: tracing is on, and goes on as it was; ENOMEM.
  *
  * All threads: what another one is allocating at this moment is not traced. Where the kernel refuses
- * membarrier(2), another thread's blocks may not be until it next needs more than its free lists have. */
+ * membarrier(2), or a thread is about to end, its blocks may not be until it next needs more than its free
+ * lists have. Stacks must be such that they can be walked up: see arenite-trace(7). */
 ARN_PUBLIC int arn_trace_start(unsigned frames, unsigned what);
 
 /* Stops, and forgets all traces; snapshots stay. */
@@ -136,7 +137,7 @@ ARN_PUBLIC long arn_trace_compare(const arn_snapshot *older, const arn_snapshot 
 /* ---- text ---- */
 
 /* The first `most` of these as lines of text to a file descriptor: a frame as MODULE+OFFSET, with
- * FUNCTION+OFFSET if the dynamic linker knows one. 0; -1 as above. */
+ * FUNCTION+OFFSET if the dynamic linker knows one. What cannot be written is lost. 0; -1 as above. */
 ARN_PUBLIC int arn_trace_print(const arn_snapshot *snapshot, enum arn_trace_by by, size_t most,
                                int fd);
 ARN_PUBLIC int arn_trace_print_compare(const arn_snapshot *older, const arn_snapshot *newer,

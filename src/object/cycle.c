@@ -477,7 +477,7 @@ struct survey {
 };
 
 /* One generation older, and calm after a full pass; garbage is older, too, for it may be resurrected, and
- * a suspect then. What was no candidate stays as it is. A header is written only if that changes it: quiet
+ * a suspect then. What was no candidate stays as it is, and what never will be one is no event. A header is written only if that changes it: quiet
  * pages stay shared with a parent. */
 static void promote(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
@@ -492,6 +492,8 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
             survey->events |= EVENT_SHARED;
         return;
     }
+    if (arn__is_immortal(header->count))
+        return;
     uint32_t entry = pass->entries[pool->pass_idx << SLOT_BITS | slot];
     if (entry != 0 && generation <= pass->oldest) {
         generation = generation < GENERATION_OLD ? generation + 1 : GENERATION_OLD;

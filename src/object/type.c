@@ -108,7 +108,8 @@ static uint32_t add(struct arn_type *type)
     struct arn_type *_Atomic *chunk =
         atomic_load_explicit(&chunks[number >> TYPE_CHUNK_SHIFT], memory_order_relaxed);
     if (chunk == NULL) {
-        chunk = arn__calloc(CHUNK_TYPES, sizeof *chunk);
+        /* No block: while blocks are traced, that would walk up the stack, under the lock. */
+        chunk = arn__meta_alloc(CHUNK_TYPES * sizeof *chunk);
         if (chunk == NULL)
             return 0;
         atomic_store_explicit(&chunks[number >> TYPE_CHUNK_SHIFT], chunk, memory_order_release);

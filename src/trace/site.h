@@ -1,6 +1,7 @@
 /* site.h - call sites: each traceback of each type once, with what there is from it now.
  *
- * A site is made when it is first needed, and stays until tracing stops.
+ * A site is made when it is first needed, and stays until tracing stops; in a forked child of a process with
+ * threads, until the fork: there are new ones then, and the old ones' memory is lost.
  */
 #ifndef ARENITE_TRACE_SITE_H
 #define ARENITE_TRACE_SITE_H

@@ -70,12 +70,12 @@ static arn_snapshot *take(struct site *newest)
 arn_snapshot *arn_trace_snapshot(void)
 {
     arn_snapshot *snapshot = NULL;
-    if (arn_trace_is_tracing() == 0) {
-        errno = EINVAL;
-        return NULL;
-    }
+    arn__thread_settle();
     arn__lock(&arn__trace_control, RANK_TRACE); /* sites stay */
-    snapshot = take(arn__sites_newest());
+    if (atomic_load(&arn__tracing) != 0)
+        snapshot = take(arn__sites_newest());
+    else
+        errno = EINVAL;
     arn__unlock(&arn__trace_control, RANK_TRACE);
     return snapshot;
 }

@@ -25,7 +25,7 @@ struct groups {
 
 struct item {
     struct arn_trace_difference difference;
-    uintptr_t key; /* equal in all that is grouped; but BY_TRACEBACK: a hash, the frames decide */
+    uintptr_t key; /* equal in all that is grouped; BY_TRACEBACK: 0, the frames decide */
 };
 
 int arn__groups(struct groups *groups, const arn_snapshot *older, const arn_snapshot *newer,

@@ -614,6 +614,23 @@ TEST(objects_corners, a_traverse_function_need_not_leave_out_null)
     IN_OWN_PROCESS(nulls());
 }
 
+/* ---- objects that are no candidates ---- */
+
+static void immortals(void)
+{
+    arn_type *type = nodes_begin(NULL);
+    for (int i = 0; i < 100000; i++)
+        arn_immortalize(arn_new(type));
+    for (int i = 0; i < 3; i++)
+        arn_gc_collect(0);
+    EXPECT_LE(arn__domain->roster.young_count, 1); /* the pool that is allocated from */
+}
+
+TEST(objects_corners, immortal_objects_are_not_looked_at_again_and_again)
+{
+    IN_OWN_PROCESS(immortals());
+}
+
 /* ---- references to what is gone ---- */
 
 static void *told_of;

@@ -52,6 +52,30 @@ static void limits(void)
     arn_free(block);
 }
 
+/* What realloc leaves alone is whose it was: of pools, of runs, of mappings. */
+static void left_alone(void)
+{
+    static const size_t sizes[] = {100, 5000, 300000, 50 << 20};
+    ASSERT_EQ(arn_trace_start(1, ARN_TRACE_BLOCKS), 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        void *block = here(sizes[i]), *before = NULL, *after = NULL;
+        size_t bytes = arn_malloc_usable_size(block);
+        arn_trace_traceback(block, &before, 1);
+        EXPECT_EQ(arn_realloc(block, bytes), block);
+        arn_trace_traceback(block, &after, 1);
+        EXPECT_EQ(after, before);
+        EXPECT_NE(before, NULL);
+        EXPECT_EQ(current(), bytes);
+        arn_free(block);
+    }
+    arn_trace_stop();
+}
+
+TEST(tracing, what_realloc_leaves_alone_keeps_its_site)
+{
+    IN_OWN_PROCESS(left_alone());
+}
+
 TEST(tracing, starts_within_its_limits_and_once)
 {
     IN_OWN_PROCESS(limits());
