@@ -214,6 +214,7 @@ static void *in_a_thread(void *argument)
     (void)argument;
     errno = 0;
     size_t thresholds[] = {100, 2, 2};
+    did(arn_thread_attach()); /* detached as it ends */
     did(arn_gc_set_threshold(thresholds));
     arrays();
     for (int i = 0; i < 3000; i++) {
