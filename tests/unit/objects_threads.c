@@ -1026,6 +1026,8 @@ static void forks(void)
 
 TEST(objects_threads, a_child_has_one_attached_thread_whatever_the_others_were_at)
 {
+    if (EMULATED)
+        SKIP("qemu's own locks do not survive it");
     if (SANITIZED)
         SKIP("sanitizers do not start threads in children of threads");
     IN_OWN_PROCESS(forks());
