@@ -10,7 +10,7 @@ struct node {
     long number;
 };
 
-static inline arn_type *node_type(const char *name, void (*finalize)(void *))
+static inline arn_type *any_node_type(const char *name, void (*finalize)(void *), bool shared)
 {
     static const size_t fields[] = {offsetof(struct node, left), offsetof(struct node, right)};
     return arn_type_register(&(struct arn_type_info){.name = name,
@@ -18,7 +18,13 @@ static inline arn_type *node_type(const char *name, void (*finalize)(void *))
                                                      .shape = ARN_FIXED,
                                                      .offsets = fields,
                                                      .offset_count = 2,
-                                                     .finalize = finalize});
+                                                     .finalize = finalize,
+                                                     .shared = shared});
+}
+
+static inline arn_type *node_type(const char *name, void (*finalize)(void *))
+{
+    return any_node_type(name, finalize, false);
 }
 
 /* Automatic collections would find what a test looks at. */

@@ -18,23 +18,11 @@
 
 enum { THREADS = 3, SECONDS_MOST = 60 };
 
-static arn_type *shared_type(const char *name, void (*finalize)(void *))
-{
-    static const size_t fields[] = {offsetof(struct node, left), offsetof(struct node, right)};
-    return arn_type_register(&(struct arn_type_info){.name = name,
-                                                     .bytes = sizeof(struct node),
-                                                     .shape = ARN_FIXED,
-                                                     .offsets = fields,
-                                                     .offset_count = 2,
-                                                     .finalize = finalize,
-                                                     .shared = true});
-}
-
 static arn_type *shared_begin(void (*finalize)(void *))
 {
     alarm(SECONDS_MOST); /* what hangs fails */
     arn_gc_disable();
-    return shared_type("shared", finalize);
+    return any_node_type("shared", finalize, true);
 }
 
 static pthread_t start(void *(*run)(void *), void *argument)
@@ -292,7 +280,7 @@ static void *refer(void *argument)
     struct holds *holds = argument;
     if (arn_thread_attach() != 0)
         abort();
-    struct node *mine = arn_new(shared_type("other", NULL));
+    struct node *mine = arn_new(any_node_type("other", NULL, true));
     arn_set(&mine->left, holds->object);
     arn_set(&holds->object->right, mine);
     arn_decref(mine);
@@ -513,7 +501,7 @@ static void *collect_own(void *argument)
 {
     enum { ROUNDS = SANITIZED ? 100 : 500 };
     long *collected = argument;
-    arn_type *type = shared_type("own", NULL);
+    arn_type *type = any_node_type("own", NULL, true);
     if (arn_thread_attach() != 0)
         abort();
     arn_gc_disable();
@@ -953,7 +941,7 @@ TEST(objects_threads, objects_that_others_gave_up_are_released_by_their_own_thre
 static void *collect_on(void *argument)
 {
     struct works *works = argument;
-    arn_type *type = shared_type("own", NULL);
+    arn_type *type = any_node_type("own", NULL, true);
     if (arn_thread_attach() != 0)
         abort();
     atomic_fetch_add(&works->ready, 1);
