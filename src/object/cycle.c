@@ -514,22 +514,14 @@ static void promote(struct descriptor *pool, uint32_t slot, char *object, void *
         survey->events |= events[generation];
 }
 
-static bool has_garbage(const struct pass *pass, uint32_t pass_idx)
-{
-    uint64_t any = 0;
-    for (uint32_t word = 0; word < POOL_WORDS; word++)
-        any |= pass->garbage[pass_idx * POOL_WORDS + word];
-    return any != 0;
-}
-
-/* Where there was no event, all candidates are old and calm already. */
+/* Where there was no event, all candidates are old and calm already; garbage is not when it is held. */
 static void promote_all(struct pass *pass)
 {
     for (uint32_t i = 1; i <= pass->pools; i++) {
         char *base = pass->bases[i];
         struct descriptor *pool = arn__descriptor(base);
         struct survey survey = {.pass = pass};
-        if (!(pool->events & EVENTS) && !(pass->collected > 0 && has_garbage(pass, i)))
+        if (!(pool->events & EVENTS))
             continue;
         arn__objects_each(pool, base, promote, &survey);
         if (pool == pool->bin->current)
