@@ -614,6 +614,48 @@ TEST(objects_corners, a_traverse_function_need_not_leave_out_null)
     IN_OWN_PROCESS(nulls());
 }
 
+/* ---- what no suspect leads to ---- */
+
+/* A reference that is moved by assignment: the cycle has lost its holder, and nothing was told of that. */
+static void hidden(void)
+{
+    static const size_t often[] = {50, 1, 1};
+    arn_type *type = node_type("node", NULL);
+    arn_gc_disable();
+    struct node *holder = arn_new(type), *list = NULL;
+    for (int i = 0; i < 1000; i++) {
+        struct node *next = arn_new(type);
+        arn_move(&next->left, list);
+        list = next;
+    }
+    arn_move(&holder->left, node_ring(type, 3));
+    arn_weak *weak = arn_weak_new(holder->left, NULL, NULL);
+    arn_gc_collect(2);
+    struct node *ring = holder->left;
+    holder->left = NULL;
+    ring->right = ring;
+    struct arn_gc_stats stats[ARN_GENERATIONS];
+    arn_gc_enable();
+    for (int i = 0; i < 100000; i++) {
+        if (i % 50 == 0)
+            arn_gc_set_threshold(often); /* which forgets the pace */
+        struct node *next = arn_new(type);
+        arn_move(&next->left, list);
+        list = next;
+        arn_gc_stats(stats);
+        if (stats[2].collections == 11)
+            break;
+    }
+    EXPECT_EQ(stats[2].collections, 11);
+    EXPECT_EQ(arn_weak_get(weak), NULL);
+    EXPECT_EQ(stats[2].collected, 3);
+}
+
+TEST(objects_corners, every_tenth_automatic_full_pass_looks_at_everything)
+{
+    IN_OWN_PROCESS(hidden());
+}
+
 /* ---- objects that are no candidates ---- */
 
 static void immortals(void)
