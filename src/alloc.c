@@ -31,7 +31,7 @@ SAME(slice, last, descriptor, last);
 SAME(slice, inverse, descriptor, inverse);
 SAME(slice, frees_to, descriptor, frees_to);
 SAME(extent, base, extent, base);
-SAME(extent, carved, extent, carved);
+SAME(extent, end, extent, end);
 SAME(heap, lists, heap, lists);
 SAME(heap, list_index, heap, list_index);
 SAME(heap, extents, heap, extents);

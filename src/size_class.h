@@ -75,4 +75,14 @@ static inline bool arn__is_multiple(uint64_t offset, uint64_t inverse)
     return offset * inverse >> 40 == 0;
 }
 
+/* offset * inverse is below this for the first `count` multiples of block_bytes, and for no other offset less
+ * than 2^48 away. With e = inverse * block_bytes - 2^64, which is 1 to block_bytes: multiple n has the product
+ * n * e, which is above for a later one, and below 0 for one before the first; what is between two multiples
+ * has one between 2^48 and 2^64 - 2^48, or nearly. Of a power of two, `count`: a rotation costs less. */
+static inline uint64_t arn__multiples_end(const struct size_class *class, uint64_t count)
+{
+    bool is_power = (class->block_bytes & (class->block_bytes - 1)) == 0;
+    return is_power ? count : class->inverse * class->block_bytes * count;
+}
+
 #endif

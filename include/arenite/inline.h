@@ -67,7 +67,7 @@ struct ARN__INLINE_SHARED arn__inline_slice {
 /* The current pool of a class: its blocks so far. */
 struct ARN__INLINE_SHARED arn__inline_extent {
     uintptr_t base;
-    uint64_t carved;
+    uint64_t end;
 };
 
 /* The first part of a heap. */
@@ -132,25 +132,14 @@ ARN__INLINE size_t arn__inline_block_bytes(size_t bytes)
     return (bytes + step - 1) / step * step;
 }
 
-/* The inverse of an odd number modulo 2^64, by Newton's iteration: 5, 10, 20, 40, 80 bits. Written out,
- * for compilers to fold. */
-ARN__INLINE uint64_t arn__inline_inverse(uint64_t odd)
+/* Below an extent's end for the offsets of its blocks, and for no others: rotated if block_bytes is a power of
+ * two, which gives the block's number, else times the inverse (see arn__multiples_end). */
+ARN__INLINE uint64_t arn__inline_position(uint64_t offset, uint64_t block_bytes)
 {
-    uint64_t bits5 = odd * 3 ^ 2;
-    uint64_t bits10 = bits5 * (2 - odd * bits5);
-    uint64_t bits20 = bits10 * (2 - odd * bits10);
-    uint64_t bits40 = bits20 * (2 - odd * bits20);
-    return bits40 * (2 - odd * bits40);
-}
-
-/* offset / divisor if that is a whole number, else one above every offset: one rotation, after a
- * multiplication if the divisor is no power of two (Warren, "Hacker's Delight", 2002). */
-ARN__INLINE uint64_t arn__inline_quotient(uint64_t offset, uint64_t divisor)
-{
-    int shift = __builtin_ctzll(divisor);
-    uint64_t product =
-        divisor >> shift == 1 ? offset : offset * arn__inline_inverse(divisor >> shift);
-    return product >> shift | product << (64 - shift);
+    int shift = __builtin_ctzll(block_bytes);
+    uint64_t inverse =
+        -block_bytes / block_bytes + 2; /* 2^64 / block_bytes, rounded down, plus 1 */
+    return block_bytes >> shift == 1 ? offset >> shift | offset << (64 - shift) : offset * inverse;
 }
 
 /* The slow ways: misuse is reported of the function that was called. */
@@ -221,9 +210,9 @@ ARN__INLINE void arn_inline_free_sized(void *pointer, size_t bytes)
         struct arn__inline_heap *heap = arn__inline_heap;
         const size_t class_idx = arn__inline_class(bytes);
         struct arn__inline_list *list = &heap->lists[class_idx];
-        uint64_t idx = arn__inline_quotient((uintptr_t)pointer - heap->extents[class_idx].base,
-                                            arn__inline_block_bytes(bytes));
-        if (ARN__INLINE_LIKELY(idx < heap->extents[class_idx].carved &&
+        uint64_t position = arn__inline_position((uintptr_t)pointer - heap->extents[class_idx].base,
+                                                 arn__inline_block_bytes(bytes));
+        if (ARN__INLINE_LIKELY(position < heap->extents[class_idx].end &&
                                (uint32_t)block->mark != (uint32_t)arn__inline_mark(block))) {
             block->mark = arn__inline_mark(block);
             block->next = list->first;

@@ -18,15 +18,41 @@ TEST(inline_, classes_are_those_of_the_library)
     }
 }
 
-TEST(inline_, quotients_tell_multiples_from_everything_else)
+static bool is_in_extent(const struct size_class *class, int64_t offset, uint64_t count)
+{
+    return arn__inline_position((uint64_t)offset, class->block_bytes) <
+           arn__multiples_end(class, count);
+}
+
+/* Distances up to 2^48, about each of which all offsets are looked at. */
+static bool is_exact(const struct size_class *class, int64_t distance, unsigned count)
+{
+    int64_t bytes = class->block_bytes;
+    for (int64_t offset = distance - 4 * bytes; offset <= distance + 4 * bytes; offset++) {
+        bool is_in = offset >= 0 && offset < count * bytes && offset % bytes == 0;
+        if (is_in_extent(class, offset, count) != is_in)
+            return false;
+    }
+    return true;
+}
+
+TEST(inline_, what_is_in_an_extent_is_told_from_everything_else)
 {
     for (unsigned c = 0; c < CLASSES; c++) {
-        uint64_t divisor = arn__size_classes[c].block_bytes;
-        for (int64_t offset = -(1 << 18); offset < 1 << 18; offset++) {
-            uint64_t quotient = arn__inline_quotient((uint64_t)offset, divisor);
-            bool multiple = offset >= 0 && (uint64_t)offset % divisor == 0;
-            if (multiple ? quotient != (uint64_t)offset / divisor : quotient < 1 << 18)
-                FAIL("offset %ld of %lu", (long)offset, (unsigned long)divisor);
+        const struct size_class *class = &arn__size_classes[c];
+        unsigned counts[] = {0, 1, 3, class->capacity};
+        for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
+            for (int64_t offset = -(1 << 18); offset < 1 << 18; offset += class->block_bytes * 4) {
+                if (!is_exact(class, offset, counts[i]))
+                    FAIL("about %ld, %u blocks of %u", (long)offset, counts[i], class->block_bytes);
+            }
+        }
+        for (unsigned shift = 18; shift <= 48; shift++) {
+            int64_t distance = (int64_t)1 << shift;
+            distance -= shift == 48 ? class->block_bytes * 4 : 0;
+            if (!is_exact(class, distance, class->capacity) ||
+                !is_exact(class, -distance, class->capacity))
+                FAIL("about 2^%u, of %u", shift, class->block_bytes);
         }
     }
 }
