@@ -178,10 +178,19 @@ ARN__ENTRY void *arn__calloc(size_t count, size_t bytes)
     return block != NULL ? block : alloc_slow(total, 1, class_idx, true);
 }
 
-ARN__ENTRY void *arn__aligned(size_t alignment, size_t bytes)
+static bool is_power_of_two(size_t value)
 {
-    if (alignment <= POOLED_BYTES && bytes <= POOLED_BYTES)
-        return arn__malloc(arn__aligned_bytes(bytes, alignment));
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+ARN__ENTRY void *arn__aligned_slow(size_t alignment, size_t bytes)
+{
+    if (!is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (bytes == 0 && alignment <= POOLED_BYTES)
+        return arn__malloc_pooled(arn__aligned_last(0, alignment));
     return alignment <= QUANTUM_BYTES ? arn__malloc(bytes)
                                       : alloc_slow(bytes, alignment, NO_CLASS, false);
 }
@@ -527,17 +536,8 @@ ARN__ENTRY void *arn_reallocarray(void *block, size_t count, size_t bytes)
     return arn__realloc(block, total, "arn_reallocarray");
 }
 
-static bool is_power_of_two(size_t value)
-{
-    return value != 0 && (value & (value - 1)) == 0;
-}
-
 ARN__ENTRY void *arn_aligned_alloc(size_t alignment, size_t bytes)
 {
-    if (!is_power_of_two(alignment)) {
-        errno = EINVAL;
-        return NULL;
-    }
     return arn__aligned(alignment, bytes);
 }
 
@@ -556,6 +556,8 @@ ARN__ENTRY int arn_posix_memalign(void **block, size_t alignment, size_t bytes)
 
 ARN__ENTRY void *arn_memalign(size_t alignment, size_t bytes)
 {
+    if (__builtin_expect(is_power_of_two(alignment), true))
+        return arn__aligned(alignment, bytes);
     if (alignment > SIZE_MAX / 2 + 1) {
         errno = EINVAL;
         return NULL;

@@ -37,8 +37,8 @@ ARN__SLOW void arn__free_emptied(const void *block);
 void *arn__calloc(size_t count, size_t bytes);
 void *arn__realloc(void *block, size_t bytes, const char *function);
 
-/* `alignment` is a power of two. */
-void *arn__aligned(size_t alignment, size_t bytes);
+/* What no pool serves, a size of 0, and an alignment that is no power of two. */
+ARN__SLOW void *arn__aligned_slow(size_t alignment, size_t bytes);
 
 size_t arn__usable(void *block, const char *function);
 
@@ -49,12 +49,10 @@ bool arn__trim(size_t keep_bytes);
  * that it is the same. */
 #define ARN__HIDE(index) __asm__("" : "+r"(index))
 
-static inline void *arn__malloc(size_t bytes)
+/* A size that pools serve, told less 1. NULL with ENOMEM. */
+static inline void *arn__malloc_pooled(size_t last)
 {
     struct heap *heap = ARN__PEEK(arn__thread.heap);
-    size_t last = bytes - 1; /* 0 bytes: a very large number */
-    if (__builtin_expect(last >= POOLED_BYTES, false))
-        return arn__malloc_slow(last);
     size_t quanta = last >> QUANTUM_SHIFT;
     size_t index = heap->list_index[quanta];
     struct block *block = arn__heap_list_at(heap, index)->first;
@@ -65,6 +63,23 @@ static inline void *arn__malloc(size_t bytes)
     arn__heap_list_at(heap, index)->first = block->next;
     arn__block_hand_out(block);
     return block;
+}
+
+static inline void *arn__malloc(size_t bytes)
+{
+    size_t last = bytes - 1; /* 0 bytes: a very large number */
+    if (__builtin_expect(last >= POOLED_BYTES, false))
+        return arn__malloc_slow(last);
+    return arn__malloc_pooled(last);
+}
+
+/* NULL with ENOMEM, or with EINVAL if `alignment` is no power of two. */
+static inline void *arn__aligned(size_t alignment, size_t bytes)
+{
+    size_t last = arn__aligned_last(bytes - 1, alignment);
+    if (__builtin_expect(last >= POOLED_BYTES || (alignment & (alignment - 1)) != 0, false))
+        return arn__aligned_slow(alignment, bytes);
+    return arn__malloc_pooled(last);
 }
 
 /* Whether this is a block that is out, of a pool of this thread's. Only what has an owner, and this

@@ -74,7 +74,7 @@ EXPORT void free_aligned_sized(void *block, size_t alignment, size_t bytes)
 
 EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
 {
-    return arn_aligned_alloc(alignment, bytes);
+    return arn__aligned(alignment, bytes);
 }
 
 EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes)

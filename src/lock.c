@@ -33,6 +33,7 @@ void arn__lock(struct lock *lock, enum lock_rank rank)
     ASSERT_ORDER(rank);
     bool held = try_lock(lock);
     for (unsigned i = 0; !held && i < SPINS; i++) {
+        arn__os_relax();
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == FREE)
             held = try_lock(lock);
     }

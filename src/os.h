@@ -69,6 +69,16 @@ bool arn__os_wipe_on_fork(void *start, size_t bytes);
 /* RLIMIT_AS is set: address space must not be reserved far ahead of need. */
 bool arn__os_address_space_limited(void);
 
+/* A moment's wait for another processor. */
+static inline void arn__os_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
 /* Milliseconds of a monotonic clock, coarse. */
 uint32_t arn__os_now_ms(void);
 

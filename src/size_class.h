@@ -56,13 +56,12 @@ static inline unsigned arn__class_of(size_t bytes)
     return last < POOLED_BYTES ? arn__medium_classes[last >> MEDIUM_SHIFT] : (unsigned)NO_CLASS;
 }
 
-/* The size whose class is the smallest of at least `bytes` with all blocks at multiples of `alignment`, a
- * power of two: classes are multiples of steps that are powers of two, so that either a step is a
- * multiple of the alignment or the rounded size one of the step. Both at most POOLED_BYTES. */
-static inline size_t arn__aligned_bytes(size_t bytes, size_t alignment)
+/* The size whose class is the smallest of at least so many bytes with all blocks at multiples of `alignment`, a
+ * power of two: classes are multiples of steps that are powers of two, so that either a step is a multiple of
+ * the alignment or the rounded size one of the step. Both sizes are told less 1, and pools serve them. */
+static inline size_t arn__aligned_last(size_t last, size_t alignment)
 {
-    size_t least = bytes == 0 ? 1 : bytes;
-    return (least + alignment - 1) & ~(alignment - 1);
+    return last | (alignment - 1);
 }
 
 /* offset % block_bytes == 0, by one multiplication, for the offsets that a pool has (below 2^18).

@@ -303,12 +303,13 @@ static struct heap *make_heap(void)
 
 static struct heap *birth(void)
 {
+    int thread = arn__os_thread();
     arn__lock(&heaps_lock, RANK_HEAPS);
     started = started || start();
     struct heap *heap = started ? make_heap() : NULL;
     if (heap != NULL) {
         atomic_store(&heap->seat, NULL);
-        heap->thread = arn__os_thread();
+        heap->thread = thread;
     }
     arn__unlock(&heaps_lock, RANK_HEAPS);
     if (heap == NULL)
