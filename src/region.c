@@ -8,6 +8,9 @@
 enum {
     WORD_BITS = 64,
     FIRST_RESERVE_BYTES = 8 << 20, /* the first after the initial region */
+    /* 512 small pages take 0.3 to 1 ms, a huge one that is at hand 0.1 to 0.3. */
+    HUGE_SLOW_NS = 1000000,
+    HUGE_SKIPS_MOST = 15,
 };
 
 /* Reservations grow with the heap up to this. */
@@ -245,10 +248,56 @@ static bool reserve(size_t bytes)
     return true;
 }
 
+/* ---- huge pages ---- */
+
 static uint8_t group_bit(size_t idx)
 {
     return (uint8_t)(1u << (idx % WORD_BITS / GROUP_ARENAS));
 }
+
+static struct huge_pace pace;
+
+bool arn__huge_pace_asks(struct huge_pace *of)
+{
+    if (of->skips == 0)
+        return true;
+    of->skips--;
+    return false;
+}
+
+void arn__huge_pace_took(struct huge_pace *of, uint64_t ns)
+{
+    if (ns <= HUGE_SLOW_NS)
+        of->last_skips = 0;
+    else if (of->last_skips < HUGE_SKIPS_MOST)
+        of->last_skips = 2 * of->last_skips + 1;
+    of->skips = of->last_skips;
+}
+
+/* What is full of blocks wastes little of a huge page: that is what pools have carved. A large block may
+ * be large and hardly touched, as may the pools of many threads. A small heap pays nothing. */
+static bool wants_huge(size_t bytes, size_t carved_bytes)
+{
+    return arn__options.huge == HUGE_AUTO && carved_bytes / 8 >= GROUP_BYTES &&
+           arn__region_totals.huge_bytes + bytes <= carved_bytes + carved_bytes / 8 &&
+           arn__huge_pace_asks(&pace);
+}
+
+/* Of groups that are just opened, and zero. */
+static void make_huge(struct region *region, char *base, size_t bytes)
+{
+    size_t first = (size_t)(base - region->base) / ARENA_BYTES;
+    arn__os_huge(base, bytes, true);
+    uint64_t before = arn__os_now_ns();
+    *(volatile char *)base = 0;
+    arn__huge_pace_took(&pace, arn__os_now_ns() - before);
+    for (size_t i = first; i < first + bytes / ARENA_BYTES; i += GROUP_ARENAS)
+        region->stretches[i / WORD_BITS].huge |= group_bit(i);
+    region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
+    arn__region_totals.huge_bytes += bytes;
+}
+
+/* ---- the frontier ---- */
 
 /* A child that was forked between a region's end and that of its records has them still. */
 static void forget_before(const struct region *region, size_t first, size_t end)
@@ -260,7 +309,7 @@ static void forget_before(const struct region *region, size_t first, size_t end)
     }
 }
 
-/* Moves the frontier past `arenas`. */
+/* Moves it past `arenas`. */
 static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
 {
     if (arenas <= region->opened)
@@ -271,16 +320,8 @@ static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
     if (!arn__directory_open(from, bytes) || !arn__os_open(from, bytes))
         return false;
     forget_before(region, region->opened, target);
-    /* What is full of blocks wastes little of a huge page: that is what pools have carved. A large block may
-     * be large and hardly touched, as may the pools of many threads. A small heap pays nothing. */
-    if (arn__options.huge == HUGE_AUTO && carved_bytes / 8 >= GROUP_BYTES &&
-        arn__region_totals.huge_bytes + bytes <= carved_bytes + carved_bytes / 8) {
-        arn__os_huge(from, bytes, true);
-        for (size_t i = region->opened; i < target; i += GROUP_ARENAS)
-            region->stretches[i / WORD_BITS].huge |= group_bit(i);
-        region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
-        arn__region_totals.huge_bytes += bytes;
-    }
+    if (wants_huge(bytes, carved_bytes))
+        make_huge(region, from, bytes);
     region->opened = (uint32_t)target;
     arn__region_totals.opened_bytes += bytes;
     return true;

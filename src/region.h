@@ -47,6 +47,18 @@ struct region_totals {
 };
 extern struct region_totals arn__region_totals;
 
+/* How often huge pages are asked for, for they may be far away: a virtual machine's host takes back what is
+ * free for a while, by the huge page, and finds it anew in milliseconds; the kernel may have to make room.
+ * Small pages are at hand then, and cost less. So the first touch of a huge page is timed, and after one that
+ * took longer than 2 MiB of small pages do some groups go without: 1, 3, 7, 15, then always 15, until one is
+ * fast again. */
+struct huge_pace {
+    unsigned skips; /* groups that still go without */
+    unsigned last_skips;
+};
+bool arn__huge_pace_asks(struct huge_pace *pace);
+void arn__huge_pace_took(struct huge_pace *pace, uint64_t ns);
+
 /* The first region and the first table, in one mapping; `control` is a page of its own in it. */
 bool arn__region_start(void **control);
 

@@ -10,6 +10,31 @@
 #include "pattern.h"
 #include "shim.h"
 
+static unsigned skipped(struct huge_pace *pace)
+{
+    unsigned skips = 0;
+    while (!arn__huge_pace_asks(pace))
+        skips++;
+    return skips;
+}
+
+TEST(region, huge_pages_that_are_slow_are_asked_for_less)
+{
+    enum { FAST_NS = 300000, SLOW_NS = 4000000 };
+    static const unsigned expected[] = {1, 3, 7, 15, 15, 15};
+    struct huge_pace pace = {0, 0};
+    EXPECT_EQ(skipped(&pace), 0);
+    for (unsigned times = 0; times < 2; times++) {
+        for (unsigned i = 0; i < sizeof expected / sizeof *expected; i++) {
+            arn__huge_pace_took(&pace, SLOW_NS);
+            EXPECT_EQ(skipped(&pace), expected[i]);
+            EXPECT_EQ(skipped(&pace), 0); /* once */
+        }
+        arn__huge_pace_took(&pace, FAST_NS);
+        EXPECT_EQ(skipped(&pace), 0);
+    }
+}
+
 static size_t count_regions(void)
 {
     size_t regions = 0;
