@@ -338,7 +338,7 @@ static void partly_written(void)
     arn__slices_put(base, 2, 0);
     arn__slices_put(base + 2 * SLICE_BYTES, 1, 1);
     arn__slices_put(base + 3 * SLICE_BYTES, 1, 0);
-    struct descriptor *pool = arn__pool_create(70, heap());
+    struct descriptor *pool = arn__pool_create(arn__class_of(3000), heap()); /* of 4 slices */
     ASSERT_EQ(arn__pool_base(pool), base);
     EXPECT_FALSE(arn__has_flag(pool, POOL_FRESH));
 }
