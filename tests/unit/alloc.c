@@ -295,6 +295,8 @@ TEST(alloc, an_aligned_block_of_nothing_is_memory_of_its_own)
         char *block = arn_aligned_alloc(alignment, 0);
         ASSERT_NE(block, NULL);
         ASSERT_GT(arn_malloc_usable_size(block), 0);
+        if (alignment <= POOLED_BYTES)
+            EXPECT_EQ(arn_malloc_usable_size(block), alignment);
         *(volatile char *)block = 1;
         arn_free(block);
     }

@@ -139,6 +139,24 @@ TEST(inline_, pools_fill_and_empty)
 
 static char *volatile block;
 
+/* Where the next block of the current pool will be. */
+static char *uncarved(size_t bytes)
+{
+    unsigned c = arn__class_of(bytes);
+    const struct descriptor *pool;
+    do {
+        block = arn_inline_malloc(bytes);
+        pool = arn__thread.heap->current[c];
+    } while (pool->carved == arn__size_classes[c].capacity);
+    return arn__pool_base(pool) + (size_t)pool->carved * bytes;
+}
+
+TEST(inline_, what_was_never_handed_out_is_no_block)
+{
+    EXPECT_DEATH(arn_inline_free_sized(uncarved(64), 64), "not the start of a block");
+    EXPECT_DEATH(arn_inline_free_sized(uncarved(48), 48), "not the start of a block");
+}
+
 TEST(inline_, misuse_is_noticed)
 {
     block = arn_inline_malloc(64);
