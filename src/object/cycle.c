@@ -477,8 +477,8 @@ struct survey {
 };
 
 /* One generation older, and calm after a full pass; garbage is older, too, for it may be resurrected, and
- * a suspect then. What was no candidate stays as it is, and what never will be one is no event. A header is written only if that changes it: quiet
- * pages stay shared with a parent. */
+ * a suspect then. What was no candidate stays as it is, and what never will be one is no event. A header is
+ * written only if that changes it: quiet pages stay shared with a parent. */
 static void promote(struct descriptor *pool, uint32_t slot, char *object, void *context)
 {
     struct survey *survey = context;
