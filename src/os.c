@@ -1,16 +1,23 @@
-/* os.c - the kernel, as Linux and libc offer it. No lock is taken here and nothing is allocated. */
+/* os.c - the kernel, as Linux offers it. No lock is taken here and nothing is allocated.
+ *
+ * System calls are made by system_call.h, and the clock is the kernel's own, for a library may have
+ * replaced libc's functions. What is still libc's reads memory and no more: getauxval and
+ * secure_getenv. abort is called last of all, so that a program may replace it. */
 #include "os.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "system_call.h"
+#include "vdso.h"
 
 /* Older headers lack what newer kernels know; a refusal at run time has its own way out. */
 #ifndef MADV_WIPEONFORK
@@ -49,15 +56,36 @@ size_t arn__os_page_bytes(void)
     return bytes;
 }
 
-/* At `hint` where that is free. */
+/* ---- mappings ---- */
+
+/* Whether an answer is an errno. */
+static bool is_error(long answer)
+{
+    return answer < 0 && answer >= -4095;
+}
+
+/* At `hint` where that is free; with MAP_FIXED, over what is there. */
+static void *map_with(void *hint, size_t bytes, int protection, int flags)
+{
+    long answer = ARN__SYSTEM_CALL(SYS_mmap, hint, bytes, protection,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return is_error(answer) ? NULL : (void *)answer;
+}
+
 static void *map_near(void *hint, size_t bytes, int protection)
 {
-    int saved = errno;
-    if (injected())
-        return NULL;
-    void *start = mmap(hint, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    errno = saved;
-    return start == MAP_FAILED ? NULL : start;
+    return injected() ? NULL : map_with(hint, bytes, protection, 0);
+}
+
+static long remap(void *start, size_t old_bytes, size_t new_bytes, int flags, void *target)
+{
+    return ARN__SYSTEM_CALL(SYS_mremap, start, old_bytes, new_bytes, flags, target);
+}
+
+/* 0, or an errno negated. */
+static long advise(void *start, size_t bytes, int advice)
+{
+    return ARN__SYSTEM_CALL(SYS_madvise, start, bytes, advice);
 }
 
 static void *map(size_t bytes, int protection)
@@ -137,116 +165,123 @@ void *arn__os_reserve(size_t bytes, size_t alignment)
 
 bool arn__os_open(void *start, size_t bytes)
 {
-    int saved = errno;
-    bool done = !injected() && mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
-    errno = saved;
-    return done;
+    const int protection = PROT_READ | PROT_WRITE;
+    if (injected())
+        return false;
+    long answer = ARN__SYSTEM_CALL(SYS_mprotect, start, bytes, protection);
+    /* ENOMEM: a limit. Anything else: the call is refused (a seccomp filter), and a new mapping in
+     * place has the same effect. */
+    return answer == 0 ||
+           (answer != -ENOMEM && map_with(start, bytes, protection, MAP_FIXED) != NULL);
 }
 
 bool arn__os_unmap(void *start, size_t bytes)
 {
-    int saved = errno;
-    bool done = !injected() && munmap(start, bytes) == 0;
-    errno = saved;
-    return done;
+    return !injected() && ARN__SYSTEM_CALL(SYS_munmap, start, bytes) == 0;
 }
 
 bool arn__os_purge(void *start, size_t bytes)
 {
-    int saved = errno;
-    bool done = !injected();
-    if (done && madvise(start, bytes, MADV_DONTNEED) != 0) {
-        /* EINVAL: the pages are locked, and stay. Anything else: the call is refused (a seccomp
-         * filter), and a new mapping in place has the same effect. */
-        done =
-            errno != EINVAL && mmap(start, bytes, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
-    }
-    errno = saved;
-    return done;
+    if (injected())
+        return false;
+    long answer = advise(start, bytes, MADV_DONTNEED);
+    /* EINVAL: the pages are locked, and stay. Anything else: as in arn__os_open. */
+    return answer == 0 ||
+           (answer != -EINVAL && map_with(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL);
 }
 
 bool arn__os_resize(void *start, size_t old_bytes, size_t new_bytes)
 {
-    int saved = errno;
-    bool done = !injected() && mremap(start, old_bytes, new_bytes, 0) != MAP_FAILED;
-    errno = saved;
-    return done;
+    return !injected() && !is_error(remap(start, old_bytes, new_bytes, 0, NULL));
 }
 
 bool arn__os_move(void *start, size_t old_bytes, size_t new_bytes, void *target)
 {
-    int saved = errno;
     bool tried = !injected();
-    bool done = tried && mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
-                                target) != MAP_FAILED;
+    long answer =
+        tried ? remap(start, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) : -ENOSYS;
     /* Short of memory, the kernel may have unmapped the target before it refused, and another thread
      * may be there by now: address space is lost rather than a block. */
-    if (!done && !(tried && errno == ENOMEM))
-        munmap(target, new_bytes);
-    errno = saved;
-    return done;
+    if (is_error(answer) && !(tried && answer == -ENOMEM))
+        ARN__SYSTEM_CALL(SYS_munmap, target, new_bytes);
+    return !is_error(answer);
 }
 
 void arn__os_huge(void *start, size_t bytes, bool wanted)
 {
-    int saved = errno;
     if (!injected())
-        madvise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    errno = saved;
+        advise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 bool arn__os_wipe_on_fork(void *start, size_t bytes)
 {
-    int saved = errno;
-    bool done = !injected() && madvise(start, bytes, MADV_WIPEONFORK) == 0;
-    errno = saved;
-    return done;
+    return !injected() && advise(start, bytes, MADV_WIPEONFORK) == 0;
 }
 
 bool arn__os_address_space_limited(void)
 {
-    struct rlimit limit;
-    int saved = errno;
-    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-    errno = saved;
-    return limited;
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    ARN__SYSTEM_CALL(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit);
+    return limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* ---- the clock ---- */
+
+#if defined(__x86_64__)
+#define VDSO_CLOCK "__vdso_clock_gettime"
+#else
+#define VDSO_CLOCK "__kernel_clock_gettime"
+#endif
+
+typedef int (*clock_function)(clockid_t, struct timespec *);
+
+static int ask_kernel(clockid_t clock, struct timespec *now)
+{
+    return (int)ARN__SYSTEM_CALL(SYS_clock_gettime, clock, now);
+}
+
+static struct timespec read_clock(clockid_t clock)
+{
+    static _Atomic clock_function known; /* any thread may look it up: the answer is the same */
+    struct timespec now = {0, 0};
+    clock_function function = atomic_load_explicit(&known, memory_order_relaxed);
+    if (function == NULL) {
+        function = (clock_function)arn__vdso_find(VDSO_CLOCK);
+        if (function == NULL)
+            function = ask_kernel;
+        atomic_store_explicit(&known, function, memory_order_relaxed);
+    }
+    function(clock, &now);
+    return now;
 }
 
 uint32_t arn__os_now_ms(void)
 {
-    struct timespec now = {0, 0};
-    int saved = errno;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    errno = saved;
+    struct timespec now = read_clock(CLOCK_MONOTONIC_COARSE);
     return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
 uint64_t arn__os_now_ns(void)
 {
-    struct timespec now = {0, 0};
-    int saved = errno;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    errno = saved;
+    struct timespec now = read_clock(CLOCK_MONOTONIC);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* ---- threads and processes ---- */
+
 int arn__os_thread(void)
 {
-    return (int)syscall(SYS_gettid);
+    return (int)ARN__SYSTEM_CALL(SYS_gettid);
 }
 
 int arn__os_process(void)
 {
-    return (int)syscall(SYS_getpid); /* glibc once kept an old answer */
+    return (int)ARN__SYSTEM_CALL(SYS_getpid);
 }
 
 bool arn__os_thread_gone(int thread)
 {
-    int saved = errno;
-    bool gone = syscall(SYS_tgkill, (int)syscall(SYS_getpid), thread, 0) != 0 && errno == ESRCH;
-    errno = saved;
-    return gone;
+    return ARN__SYSTEM_CALL(SYS_tgkill, arn__os_process(), thread, 0) == -ESRCH;
 }
 
 /* Since Linux 4.14; said so here, for headers may be older. */
@@ -254,43 +289,36 @@ enum { BARRIER_EXPEDITED = 1 << 3, BARRIER_REGISTER_EXPEDITED = 1 << 4 };
 
 bool arn__os_barrier(void)
 {
-    int saved = errno;
-    bool done = !injected() && syscall(SYS_membarrier, BARRIER_REGISTER_EXPEDITED, 0) == 0 &&
-                syscall(SYS_membarrier, BARRIER_EXPEDITED, 0) == 0;
-    errno = saved;
-    return done;
+    return !injected() && ARN__SYSTEM_CALL(SYS_membarrier, BARRIER_REGISTER_EXPEDITED, 0) == 0 &&
+           ARN__SYSTEM_CALL(SYS_membarrier, BARRIER_EXPEDITED, 0) == 0;
 }
 
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value)
 {
-    int saved = errno;
+    long answer = ARN__SYSTEM_CALL(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
     /* Where futex is refused, yielding is all that is left. */
-    if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0) != 0 &&
-        errno != EAGAIN && errno != EINTR)
-        sched_yield();
-    errno = saved;
+    if (answer != 0 && answer != -EAGAIN && answer != -EINTR)
+        ARN__SYSTEM_CALL(SYS_sched_yield);
 }
 
 void arn__os_wake(_Atomic uint32_t *word, int sleepers)
 {
-    int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, sleepers, NULL, NULL, 0);
-    errno = saved;
+    ARN__SYSTEM_CALL(SYS_futex, word, FUTEX_WAKE_PRIVATE, sleepers, NULL, NULL, 0);
 }
+
+/* ---- the rest ---- */
 
 void arn__os_write(int fd, const char *text, size_t bytes)
 {
-    int saved = errno;
     while (bytes > 0) {
-        ssize_t written = write(fd, text, bytes);
-        if (written < 0 && errno == EINTR)
+        long written = ARN__SYSTEM_CALL(SYS_write, fd, text, bytes);
+        if (written == -EINTR)
             continue;
         if (written <= 0)
             break;
         text += written;
         bytes -= (size_t)written;
     }
-    errno = saved;
 }
 
 const char *arn__os_environment(const char *name, bool *known)

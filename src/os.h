@@ -45,7 +45,8 @@ void *arn__os_map_aligned(size_t bytes, size_t alignment);
 /* Address space only, at a multiple of `alignment`: no access, no commit charge. */
 void *arn__os_reserve(size_t bytes, size_t alignment);
 
-/* Makes reserved pages readable and writable. */
+/* Makes reserved pages readable and writable. They were never written: where the kernel does not let
+ * protection be changed, zero pages take their place. */
 bool arn__os_open(void *start, size_t bytes);
 
 bool arn__os_unmap(void *start, size_t bytes);
