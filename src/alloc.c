@@ -217,7 +217,7 @@ static const char *why_not(const void *pointer)
 {
     if ((uintptr_t)pointer >> ARN__ADDRESS_BITS != 0)
         return wild;
-    if (!arn__has_gib(pointer))
+    if (!arn__has_tract(pointer))
         return foreign;
     switch (arn__arena(pointer)->state) {
     case ARENA_SPAN:
@@ -242,7 +242,7 @@ static const char *why_not(const void *pointer)
 /* NULL if the pointer is a block in use; `twice` is what to call one that is free. */
 static const char *misuse_of(const void *pointer, const char *twice)
 {
-    const struct descriptor *d = arn__descriptor(pointer);
+    const struct descriptor *d = arn__descriptor_if_ours(pointer);
     if ((uintptr_t)pointer >> ARN__ADDRESS_BITS != 0)
         return wild;
     if (arn__kind(d) == KIND_NONE)

@@ -209,7 +209,7 @@ static struct arena *find_sliced(unsigned slices, bool aligned, unsigned *first)
 }
 
 /* A free arena: rather the one that was dirtied last. */
-static struct arena *take_free_arena(void)
+static struct arena *take_free_arena(enum growth growth)
 {
     unsigned looked_at = 0;
     for (struct arena *arena = dirty_last; arena != NULL && looked_at < LOOKED_AT;
@@ -218,17 +218,17 @@ static struct arena *take_free_arena(void)
             arn__region_take_at(arena->region, arena->base, 1, carved_bytes()))
             return arena;
     }
-    char *base = arn__region_take(1, 1, carved_bytes());
+    char *base = arn__region_take(1, 1, carved_bytes(), growth);
     return base == NULL ? NULL : arn__arena(base);
 }
 
-char *arn__slices_take(unsigned slices, bool aligned)
+static char *take_slices(unsigned slices, bool aligned, enum growth growth)
 {
     char *base = NULL;
     unsigned first = 0;
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct arena *arena = find_sliced(slices, aligned, &first);
-    if (arena == NULL && (arena = take_free_arena()) != NULL) {
+    if (arena == NULL && (arena = take_free_arena(growth)) != NULL) {
         slice(arena);
         first = choose(arena, slices, aligned);
     }
@@ -240,6 +240,16 @@ char *arn__slices_take(unsigned slices, bool aligned)
     }
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     return base;
+}
+
+char *arn__slices_take(unsigned slices, bool aligned)
+{
+    return take_slices(slices, aligned, MAY_GROW);
+}
+
+char *arn__slices_take_within(unsigned slices, enum growth growth)
+{
+    return take_slices(slices, false, growth);
 }
 
 bool arn__slices_take_at(char *base, unsigned slices)
@@ -307,8 +317,13 @@ static void hold_span_for_request(char *base, size_t arenas)
 
 char *arn__span_take(size_t arenas, size_t alignment_arenas)
 {
+    return arn__span_take_within(arenas, alignment_arenas, MAY_GROW);
+}
+
+char *arn__span_take_within(size_t arenas, size_t alignment_arenas, enum growth growth)
+{
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    char *base = arn__region_take(arenas, alignment_arenas, carved_bytes());
+    char *base = arn__region_take(arenas, alignment_arenas, carved_bytes(), growth);
     if (base != NULL)
         hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
@@ -419,7 +434,7 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
     while (range->slices + ARENA_SLICES <= most_slices || range->slices == 0) {
         char *next = range->base + range->slices * SLICE_BYTES;
         if (range->slices > 0 &&
-            (!arn__has_gib(next) || arn__arena(next)->state != ARENA_FREE ||
+            (!arn__has_tract(next) || arn__arena(next)->state != ARENA_FREE ||
              !arn__arena(next)->listed_dirty || arn__arena(next)->region != arena->region))
             break;
         if (!arn__region_take_at(arena->region, next, 1, carved_bytes()))

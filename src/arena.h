@@ -13,6 +13,7 @@
 
 #include "descriptor.h"
 #include "lock.h"
+#include "region.h"
 
 extern struct lock arn__arena_lock;
 
@@ -28,6 +29,9 @@ extern struct arena_totals arn__arena_totals;
  * Fullest arena first. NULL: no memory. */
 char *arn__slices_take(unsigned slices, bool aligned);
 
+/* The same, not aligned, of memory that is there or as `growth` says. */
+char *arn__slices_take_within(unsigned slices, enum growth growth);
+
 /* The `slices` right behind a run, if they are free and in the same arena. */
 bool arn__slices_take_at(char *base, unsigned slices);
 
@@ -36,6 +40,7 @@ void arn__slices_put(char *base, unsigned slices, unsigned touched);
 
 /* Whole arenas in a row, at a multiple of `alignment_arenas` arenas. */
 char *arn__span_take(size_t arenas, size_t alignment_arenas);
+char *arn__span_take_within(size_t arenas, size_t alignment_arenas, enum growth growth);
 
 /* The `arenas` right behind a span, if they are free. */
 bool arn__span_take_at(char *base, size_t arenas);

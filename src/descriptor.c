@@ -3,84 +3,95 @@
 
 struct directory arn__directory;
 
-static uintptr_t distance(const struct gib *table)
+static _Atomic uintptr_t *entry(uintptr_t number)
 {
-    return (uintptr_t)table - (uintptr_t)arn__directory.nowhere;
+    return &arn__directory.root[number % ROOT_ENTRIES];
 }
 
-static _Atomic uintptr_t *entry(uintptr_t address)
+/* The table that an entry leads to; NULL: none.
+ * acquire: pairs with the release in enter, after which the number is there. */
+static struct tract *table_of(uintptr_t number)
 {
-    return &arn__directory.root[(address >> GIB_SHIFT) & (ROOT_ENTRIES - 1)];
+    uintptr_t distance = atomic_load_explicit(entry(number), memory_order_acquire);
+    return distance == 0 ? NULL : (struct tract *)((char *)arn__directory.nowhere + distance);
 }
 
-static bool enter(uintptr_t address, struct gib *table)
+static bool enter(uintptr_t number, struct tract *table)
 {
     uintptr_t none = 0;
-    /* release: pairs with whatever hands a pointer of this GiB to another thread. */
-    return atomic_compare_exchange_strong_explicit(entry(address), &none, distance(table),
-                                                   memory_order_release, memory_order_relaxed);
+    table->number = number;
+    /* release: pairs with table_of, and with whatever hands a pointer of this tract to another
+     * thread. */
+    return atomic_compare_exchange_strong_explicit(
+        entry(number), &none, (uintptr_t)table - (uintptr_t)arn__directory.nowhere,
+        memory_order_release, memory_order_relaxed);
 }
 
-static _Atomic uint8_t *writable_parts(uintptr_t address)
+bool arn__directory_enter(const void *pointer, struct tract *table)
 {
-    return &arn__directory.writable[(address >> GIB_SHIFT) & (ROOT_ENTRIES - 1)];
+    return enter((uintptr_t)pointer >> TRACT_SHIFT, table);
 }
 
-bool arn__directory_enter(const void *pointer, struct gib *table)
+/* The entry's tract is this one, with a table that is made if need be. */
+static bool cover(uintptr_t number)
 {
-    if (!enter((uintptr_t)pointer, table))
-        return false;
-    atomic_store_explicit(writable_parts((uintptr_t)pointer), UINT8_MAX, memory_order_relaxed);
-    return true;
+    struct tract *table = table_of(number);
+    if (table == NULL) {
+        table = arn__os_map(sizeof *table);
+        if (table == NULL)
+            return false;
+        if (enter(number, table))
+            return true;
+        arn__os_unmap(table, sizeof *table); /* another thread was faster */
+        table = table_of(number);
+    }
+    return table->number == number;
 }
 
 bool arn__directory_cover(const void *start, size_t bytes)
 {
-    uintptr_t first = (uintptr_t)start >> GIB_SHIFT;
-    uintptr_t last = ((uintptr_t)start + bytes - 1) >> GIB_SHIFT;
-    for (uintptr_t gib = first; gib <= last; gib++) {
-        _Atomic uintptr_t *slot = entry(gib << GIB_SHIFT);
-        if (atomic_load_explicit(slot, memory_order_acquire) != 0)
-            continue;
-        struct gib *table = arn__os_map_zeros(sizeof *table);
-        if (table == NULL)
+    uintptr_t last = ((uintptr_t)start + bytes - 1) >> TRACT_SHIFT;
+    for (uintptr_t number = (uintptr_t)start >> TRACT_SHIFT; number <= last; number++) {
+        if (!cover(number))
             return false;
-        arn__os_huge(table, sizeof *table, false); /* touched here and there */
-        if (!enter(gib << GIB_SHIFT, table))
-            arn__os_unmap(table, sizeof *table); /* another thread was faster */
     }
     return true;
 }
 
-/* One part's share of an array of the table. */
-static bool open_share(void *array, size_t bytes, unsigned part)
+bool arn__directory_admits(const void *start, size_t bytes)
 {
-    size_t mask = arn__os_page_bytes() - 1;
-    size_t share = bytes / GIB_PARTS;
-    uintptr_t first = ((uintptr_t)array + part * share) & ~mask;
-    uintptr_t end = ((uintptr_t)array + (part + 1) * share + mask) & ~mask;
-    return arn__os_open((void *)first, end - first);
-}
-
-bool arn__directory_open(const void *start, size_t bytes)
-{
-    if (!arn__directory_cover(start, bytes))
+    uintptr_t last = ((uintptr_t)start + bytes - 1) >> TRACT_SHIFT;
+    if (bytes > (size_t)ROOT_ENTRIES << TRACT_SHIFT)
         return false;
-    uintptr_t first = (uintptr_t)start >> PART_SHIFT;
-    uintptr_t last = ((uintptr_t)start + bytes - 1) >> PART_SHIFT;
-    for (uintptr_t part = first; part <= last; part++) {
-        uintptr_t address = part << PART_SHIFT;
-        unsigned idx = part % GIB_PARTS;
-        _Atomic uint8_t *parts = writable_parts(address);
-        /* relaxed: protection is the kernel's; two threads may both change it. */
-        if (atomic_load_explicit(parts, memory_order_relaxed) >> idx & 1)
-            continue;
-        struct gib *table = arn__gib((void *)address);
-        if (!open_share(table->slices, sizeof table->slices, idx) ||
-            !open_share(table->remote, sizeof table->remote, idx) ||
-            !open_share(table->arenas, sizeof table->arenas, idx))
+    for (uintptr_t number = (uintptr_t)start >> TRACT_SHIFT; number <= last; number++) {
+        const struct tract *table = table_of(number);
+        if (table != NULL && table->number != number)
             return false;
-        atomic_fetch_or_explicit(parts, (uint8_t)(1u << idx), memory_order_relaxed);
     }
     return true;
+}
+
+enum { PLACES_TRIED = 8 };
+
+/* Address space that was refused is kept while more is asked for, and so is a tract's worth beside it:
+ * the OS would offer the same again. */
+void *arn__directory_place(void *(*take)(size_t bytes, size_t alignment), size_t bytes,
+                           size_t alignment, bool (*accept)(const void *start, size_t bytes))
+{
+    void *refused[PLACES_TRIED], *beside[PLACES_TRIED], *start;
+    unsigned tried = 0;
+    while ((start = take(bytes, alignment)) != NULL && !accept(start, bytes)) {
+        refused[tried] = start;
+        beside[tried] = NULL;
+        start = NULL;
+        if (++tried == PLACES_TRIED || arn__directory_admits(refused[tried - 1], bytes))
+            break; /* it was memory that there is none of */
+        beside[tried - 1] = arn__os_reserve(TRACT_BYTES, 1);
+    }
+    while (tried-- > 0) {
+        arn__os_unmap(refused[tried], bytes);
+        if (beside[tried] != NULL)
+            arn__os_unmap(beside[tried], TRACT_BYTES);
+    }
+    return start;
 }

@@ -1,10 +1,16 @@
 /* descriptor.h - from any address to what is known about it.
  *
- * Address space is looked at in slices of 16 KiB, 16 to an arena, 65,536 to a GiB. Each GiB in use
- * has a table: a descriptor and a remote word per slice and a record per arena, 1,216 bytes per
- * arena, in lazily touched memory away from the blocks. root[] finds the table; where there is none
- * it is 0, which leads to a table of zeros: a foreign pointer is looked up like any other and found
- * to have no owner. Nothing is read through the pointer itself.
+ * Address space is looked at in slices of 16 KiB, 16 to an arena, 2,048 to a tract of 32 MiB. Each
+ * tract in use has a table: a descriptor and a remote word per slice and a record per arena, 1,216
+ * bytes per arena, in lazily touched memory away from the blocks. root[] finds the table; where there
+ * is none it is 0, which leads to a table of zeros: a foreign pointer is looked up like any other and
+ * found to have no owner. Nothing is read through the pointer itself.
+ *
+ * The root has an entry for each tract of 2 TiB; tracts whose addresses differ by a multiple of that
+ * share one. Only one of them can have a table: where the OS offers address space in another one,
+ * other address space is asked for. A foreign pointer may so lead to a descriptor of ours. A pool's
+ * `last` tells that it does (arn__is_multiple is wrong for such distances); whoever looks at anything
+ * else by a pointer from the program asks arn__has_tract, or takes arn__descriptor_if_ours.
  */
 #ifndef ARENITE_DESCRIPTOR_H
 #define ARENITE_DESCRIPTOR_H
@@ -23,14 +29,11 @@ enum {
     ARENA_SHIFT = 18,
     ARENA_BYTES = 1 << ARENA_SHIFT,
     ARENA_SLICES = ARENA_BYTES / SLICE_BYTES,
-    GIB_SHIFT = 30,
-    GIB_SLICES = 1 << (GIB_SHIFT - SLICE_SHIFT),
-    GIB_ARENAS = 1 << (GIB_SHIFT - ARENA_SHIFT),
-    ROOT_ENTRIES = 1 << (ARN__ADDRESS_BITS - GIB_SHIFT),
-    /* A table is made writable in parts, as memory is opened: what is only reserved counts neither
-     * against RLIMIT_DATA nor as committed. */
-    PART_SHIFT = 27,
-    GIB_PARTS = 1 << (GIB_SHIFT - PART_SHIFT),
+    TRACT_SHIFT = 25,
+    TRACT_BYTES = 1 << TRACT_SHIFT,
+    TRACT_SLICES = 1 << (TRACT_SHIFT - SLICE_SHIFT),
+    TRACT_ARENAS = 1 << (TRACT_SHIFT - ARENA_SHIFT),
+    ROOT_ENTRIES = 1 << 16,
 };
 
 struct heap;
@@ -138,18 +141,18 @@ struct arena {
 
 _Static_assert(sizeof(struct arena) == 64, "1,216 bytes per arena");
 
-/* What is known about one GiB of address space. */
-struct gib {
-    struct descriptor slices[GIB_SLICES];
-    _Atomic uint64_t remote[GIB_SLICES]; /* other threads' frees: see pool.h */
-    struct arena arenas[GIB_ARENAS];
+/* What is known about one tract of address space. */
+struct tract {
+    struct descriptor slices[TRACT_SLICES];
+    _Atomic uint64_t remote[TRACT_SLICES]; /* other threads' frees: see pool.h */
+    struct arena arenas[TRACT_ARENAS];
+    uintptr_t number; /* address >> TRACT_SHIFT; constant */
 };
 
 struct directory {
-    /* Distance from `nowhere` to the GiB's table; 0: there is none. Set once, never reset. */
+    /* Distance from `nowhere` to the tract's table; 0: there is none. Set once, never reset. */
     _Atomic uintptr_t root[ROOT_ENTRIES];
-    struct descriptor nowhere[GIB_SLICES];  /* never written */
-    _Atomic uint8_t writable[ROOT_ENTRIES]; /* a bit per part of the GiB's table */
+    struct descriptor nowhere[TRACT_SLICES]; /* never written */
 };
 
 extern struct directory arn__directory;
@@ -166,16 +169,16 @@ extern struct directory arn__directory;
 #define ARN__PEEK(object) (*(const __typeof__(atomic_load(&(object))) *)&(object))
 #endif
 
-/* 0 where there is no table. Bits above the address space are ignored.
+/* 0 where there is no table. Bits above the root's are ignored.
  * relaxed: a pointer that is ours came to this thread after the table was entered. */
 static inline uintptr_t arn__distance(const void *pointer)
 {
-    return ARN__PEEK(arn__directory.root[((uintptr_t)pointer >> GIB_SHIFT) % ROOT_ENTRIES]);
+    return ARN__PEEK(arn__directory.root[((uintptr_t)pointer >> TRACT_SHIFT) % ROOT_ENTRIES]);
 }
 
 static inline uintptr_t arn__descriptor_index(const void *pointer)
 {
-    uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((GIB_SLICES - 1) << 6);
+    uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((TRACT_SLICES - 1) << 6);
     return arn__distance(pointer) + offset;
 }
 
@@ -184,32 +187,39 @@ static inline struct descriptor *arn__descriptor_at(uintptr_t index)
     return (struct descriptor *)((char *)arn__directory.nowhere + index);
 }
 
-/* Never NULL; of slices that are not ours, zeros. Bits of the pointer above the address space are
- * ignored: compare with `last`. */
+/* Never NULL; of slices that are not ours, zeros, or that of a slice which is: see above. */
 static inline struct descriptor *arn__descriptor(const void *pointer)
 {
     return arn__descriptor_at(arn__descriptor_index(pointer));
 }
 
 /* The table that holds this address; it must have one. */
-static inline struct gib *arn__gib(const void *pointer)
+static inline struct tract *arn__tract(const void *pointer)
 {
-    return (struct gib *)((char *)arn__directory.nowhere + arn__distance(pointer));
+    return (struct tract *)((char *)arn__directory.nowhere + arn__distance(pointer));
 }
 
-static inline bool arn__has_gib(const void *pointer)
+/* The table is that of this very address. */
+static inline bool arn__has_tract(const void *pointer)
 {
-    return (uintptr_t)pointer >> ARN__ADDRESS_BITS == 0 && arn__distance(pointer) != 0;
+    return arn__distance(pointer) != 0 &&
+           arn__tract(pointer)->number == (uintptr_t)pointer >> TRACT_SHIFT;
+}
+
+/* Never NULL; of slices that are not ours, zeros. */
+static inline struct descriptor *arn__descriptor_if_ours(const void *pointer)
+{
+    return arn__has_tract(pointer) ? arn__descriptor(pointer) : arn__directory.nowhere;
 }
 
 static inline struct arena *arn__arena(const void *pointer)
 {
-    return &arn__gib(pointer)->arenas[((uintptr_t)pointer >> ARENA_SHIFT) & (GIB_ARENAS - 1)];
+    return &arn__tract(pointer)->arenas[((uintptr_t)pointer >> ARENA_SHIFT) & (TRACT_ARENAS - 1)];
 }
 
 static inline _Atomic uint64_t *arn__remote(const void *pointer)
 {
-    return &arn__gib(pointer)->remote[((uintptr_t)pointer >> SLICE_SHIFT) & (GIB_SLICES - 1)];
+    return &arn__tract(pointer)->remote[((uintptr_t)pointer >> SLICE_SHIFT) & (TRACT_SLICES - 1)];
 }
 
 static inline enum kind arn__kind(const struct descriptor *d)
@@ -258,12 +268,19 @@ static inline bool arn__has_flag(const struct descriptor *d, unsigned flag)
     return atomic_load_explicit(&d->kind_flags, memory_order_acquire) & flag;
 }
 
-/* Tables for every GiB that the range touches: all zero, to be read only until opened. Both are
- * lock-free: they may run in a signal handler. */
+/* Tables for every tract that the range touches, all zero. False: no memory, or another tract of ours
+ * has the place in the root. Lock-free: may run in a signal handler. */
 bool arn__directory_cover(const void *start, size_t bytes);
-bool arn__directory_open(const void *start, size_t bytes);
 
-/* Enters a table that lies in zeroed, writable memory of the caller's; false: there is one already. */
-bool arn__directory_enter(const void *pointer, struct gib *table);
+/* No other tract of ours has the place in the root, so far, of one that the range touches. */
+bool arn__directory_admits(const void *start, size_t bytes);
+
+/* Memory from `take(bytes, alignment)` that `accept(start, bytes)` takes: where it does not, other
+ * tracts are looked for. NULL: no memory. Lock-free. */
+void *arn__directory_place(void *(*take)(size_t bytes, size_t alignment), size_t bytes,
+                           size_t alignment, bool (*accept)(const void *start, size_t bytes));
+
+/* Enters a table that lies in zeroed memory of the caller's; false: there is one already. */
+bool arn__directory_enter(const void *pointer, struct tract *table);
 
 #endif

@@ -12,10 +12,13 @@
 /* From here on a block that grows and has to move becomes a map: later growth moves no bytes. */
 enum { GROWING_MAP_BYTES = 1 << 20 };
 
-/* From here on a map that grows gets huge pages: such a block is filled from its start, mostly, so that
- * no more than one of them is wasted. The whole map is asked for, since one that the kernel sees as two
- * does not move. */
+/* A map that grows past this gets huge pages: such a block is filled from its start, mostly, so that no
+ * more than one of them is wasted. It is copied into a map that has them from the start, for the kernel
+ * is not to be asked for them late (struct os_seed); such a map keeps them as it grows and moves. */
 enum { GROWING_HUGE_BYTES = 16 << 20 };
+
+/* In `units` of a map. */
+enum { MAP_PLAIN, MAP_HUGE };
 
 struct large_totals arn__large_totals;
 
@@ -56,10 +59,10 @@ static void enter(void *block, enum kind kind, size_t block_bytes, size_t units)
 
 /* ---- runs ---- */
 
-static void *alloc_run(size_t bytes, bool zeroed)
+static void *alloc_run(size_t bytes, bool zeroed, enum growth growth)
 {
     unsigned slices = (unsigned)((bytes + SLICE_BYTES - 1) / SLICE_BYTES);
-    char *base = arn__slices_take(slices, false);
+    char *base = arn__slices_take_within(slices, growth);
     if (base == NULL)
         return NULL;
     if (zeroed)
@@ -85,10 +88,11 @@ static bool resize_run(char *block, struct descriptor *d, size_t bytes)
 
 /* ---- spans ---- */
 
-static void *alloc_span(size_t bytes, size_t alignment, bool zeroed)
+static void *alloc_span(size_t bytes, size_t alignment, bool zeroed, enum growth growth)
 {
     size_t arenas = (bytes + ARENA_BYTES - 1) / ARENA_BYTES;
-    char *base = arn__span_take(arenas, alignment > ARENA_BYTES ? alignment / ARENA_BYTES : 1);
+    size_t alignment_arenas = alignment > ARENA_BYTES ? alignment / ARENA_BYTES : 1;
+    char *base = arn__span_take_within(arenas, alignment_arenas, growth);
     if (base == NULL)
         return NULL;
     if (zeroed)
@@ -126,21 +130,48 @@ static void count_map(size_t added_bytes, size_t removed_bytes, int maps)
                               memory_order_relaxed);
 }
 
+/* Its pages are counted, and given back, by the page: only its start lies at a slice. */
+static size_t map_bytes_for(size_t bytes)
+{
+    return round_up(bytes, arn__os_page_bytes());
+}
+
+static size_t map_alignment(size_t alignment)
+{
+    return alignment > granule() ? alignment : granule();
+}
+
+/* A table for the slice that it begins in. */
+static bool covers_start(const void *start, size_t bytes)
+{
+    (void)bytes;
+    return arn__directory_cover(start, 1);
+}
+
+static void *enter_map(void *base, size_t map_bytes, unsigned pages)
+{
+    if (base != NULL) {
+        count_map(map_bytes, 0, 1);
+        enter(base, KIND_MAP, map_bytes, pages);
+    }
+    return base;
+}
+
 void *arn__large_map(size_t bytes, size_t alignment)
 {
-    size_t map_bytes = round_up(bytes, granule());
-    char *base = arn__os_map_aligned(map_bytes, alignment > granule() ? alignment : granule());
-    if (base == NULL)
-        return NULL;
-    if (!arn__directory_open(base, 1)) {
-        arn__os_unmap(base, map_bytes);
-        return NULL;
-    }
-    if (arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
+    size_t map_bytes = map_bytes_for(bytes);
+    void *base = arn__directory_place(arn__os_map_aligned, map_bytes, map_alignment(alignment),
+                                      covers_start);
+    if (base != NULL && arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
         arn__os_huge(base, map_bytes, arn__options.huge == HUGE_ALWAYS);
-    count_map(map_bytes, 0, 1);
-    enter(base, KIND_MAP, map_bytes, 0);
-    return base;
+    return enter_map(base, map_bytes, MAP_PLAIN);
+}
+
+static void *alloc_huge_map(size_t bytes)
+{
+    size_t map_bytes = map_bytes_for(bytes);
+    void *base = arn__directory_place(arn__huge_map, map_bytes, GROUP_BYTES, covers_start);
+    return enter_map(base, map_bytes, MAP_HUGE);
 }
 
 /* Its own address cannot be told from a descriptor: it is kept in `last`. */
@@ -198,30 +229,47 @@ static bool grows_huge(size_t bytes)
 static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_t new_bytes)
 {
     /* Huge pages move whole only from one multiple of their size to another. */
-    char *target = arn__os_reserve(new_bytes, grows_huge(new_bytes) ? GROUP_BYTES : granule());
+    unsigned pages = d->units;
+    char *target = arn__directory_place(arn__os_reserve, new_bytes,
+                                        pages == MAP_HUGE ? GROUP_BYTES : granule(), covers_start);
     if (target == NULL)
         return NULL;
-    if (!arn__directory_open(target, 1)) {
-        arn__os_unmap(target, new_bytes);
-        return NULL;
-    }
     /* First: the old range may be another thread's as soon as the pages have moved. */
     atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_release); /* see enter */
     if (!arn__os_move(block, old_bytes, new_bytes, target)) {
-        enter(block, KIND_MAP, old_bytes, 0);
+        enter(block, KIND_MAP, old_bytes, pages);
         return NULL;
     }
-    enter(target, KIND_MAP, new_bytes, 0);
+    enter(target, KIND_MAP, new_bytes, pages);
+    return target;
+}
+
+/* Once in a block's life, and 16 MiB at the most. NULL: there are no huge pages. */
+static void *copy_to_huge_map(char *block, struct descriptor *d, size_t bytes)
+{
+    size_t old_bytes = d->block_bytes;
+    void *target = alloc_huge_map(bytes);
+    if (target == NULL)
+        return NULL;
+    memcpy(target, block, old_bytes);
+    atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_release); /* see enter */
+    count_map(0, old_bytes, -1);
+    if (!arn__os_unmap(block, old_bytes))
+        keep_unmappable(block, old_bytes);
     return target;
 }
 
 static void *resize_map(char *block, struct descriptor *d, size_t bytes)
 {
     size_t old_bytes = d->block_bytes;
-    size_t new_bytes = round_up(bytes, granule());
-    void *result = block;
+    size_t new_bytes = map_bytes_for(bytes);
+    void *result;
     if (new_bytes == old_bytes)
         return block;
+    if (old_bytes < GROWING_HUGE_BYTES && grows_huge(new_bytes) && d->units != MAP_HUGE &&
+        (result = copy_to_huge_map(block, d, bytes)) != NULL)
+        return result;
+    result = block;
     if (arn__os_resize(block, old_bytes, new_bytes)) {
         d->block_bytes = new_bytes;
     } else if (new_bytes < old_bytes) {
@@ -229,8 +277,6 @@ static void *resize_map(char *block, struct descriptor *d, size_t bytes)
     } else if ((result = move_map(block, d, old_bytes, new_bytes)) == NULL) {
         return NULL;
     }
-    if (new_bytes > old_bytes && grows_huge(new_bytes))
-        arn__os_huge(result, new_bytes, true);
     count_map(new_bytes, old_bytes, 0);
     return result;
 }
@@ -239,11 +285,11 @@ bool arn__large_unmap(void *block)
 {
     struct descriptor *d = arn__descriptor(block);
     uint8_t kind = KIND_MAP;
-    size_t bytes = d->block_bytes;
+    size_t bytes = d->block_bytes, pages = d->units;
     if (!atomic_compare_exchange_strong(&d->kind_flags, &kind, KIND_NONE))
         return false;
     if (!arn__os_unmap(block, bytes)) {
-        enter(block, KIND_MAP, bytes, 0);
+        enter(block, KIND_MAP, bytes, pages);
         return false;
     }
     count_map(0, bytes, -1);
@@ -252,23 +298,53 @@ bool arn__large_unmap(void *block)
 
 /* ---- all of them ---- */
 
-void *arn__large_alloc(size_t bytes, size_t alignment, bool zeroed)
+static bool fits_run(size_t bytes, size_t alignment)
 {
-    void *block;
-    if (bytes > arn__options.map_threshold_bytes || alignment > GROUP_BYTES)
-        return alloc_map(bytes, alignment);
-    if (bytes <= ARENA_BYTES && alignment <= SLICE_BYTES)
-        block = alloc_run(bytes, zeroed);
-    else
-        block = alloc_span(bytes == 0 ? 1 : bytes, alignment, zeroed);
+    return bytes <= ARENA_BYTES && alignment <= SLICE_BYTES;
+}
+
+/* As a run it would take a sixteenth more than it needs, with what is left beside it in the arena. A span
+ * needs arenas in a row. */
+static bool wastes(size_t bytes, size_t alignment)
+{
+    if (!fits_run(bytes, alignment))
+        return true;
+    size_t taken = ARENA_BYTES / (ARENA_BYTES / round_up(bytes, SLICE_BYTES));
+    return taken - bytes > taken / 16;
+}
+
+static void *alloc_in_arenas(size_t bytes, size_t alignment, bool zeroed, enum growth growth)
+{
+    void *block = fits_run(bytes, alignment) ? alloc_run(bytes, zeroed, growth)
+                                             : alloc_span(bytes, alignment, zeroed, growth);
     arn__purge_settle();
     return block;
 }
 
+/* Where memory is short: what is there first, then the pages that it needs and no more. */
+static void *alloc_tight(size_t bytes, size_t alignment, bool zeroed)
+{
+    void *block = alloc_in_arenas(bytes, alignment, zeroed, NO_GROWTH);
+    return block != NULL ? block : alloc_map(bytes, alignment);
+}
+
+void *arn__large_alloc(size_t bytes, size_t alignment, bool zeroed)
+{
+    if (bytes > arn__options.map_threshold_bytes || alignment > GROUP_BYTES)
+        return alloc_map(bytes, alignment);
+    bytes += bytes == 0;
+    bool maps_first = arn__memory_is_tight() && wastes(bytes, alignment);
+    void *block = maps_first ? alloc_tight(bytes, alignment, zeroed) : NULL;
+    if (block == NULL)
+        block = alloc_in_arenas(bytes, alignment, zeroed, MAY_GROW);
+    /* There may be room for the pages of the block where there is none for an arena. */
+    return block != NULL || maps_first ? block : alloc_map(bytes, alignment);
+}
+
 void *arn__large_alloc_growing(size_t bytes)
 {
-    void *block = NULL;
-    if (bytes >= GROWING_MAP_BYTES)
+    void *block = grows_huge(bytes) ? alloc_huge_map(bytes) : NULL;
+    if (block == NULL && bytes >= GROWING_MAP_BYTES)
         block = alloc_map(bytes, granule());
     return block != NULL ? block : arn__large_alloc(bytes, 1, false);
 }

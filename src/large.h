@@ -42,8 +42,8 @@ void arn__large_free_deferred(void *block);
 /* In a forked child: the parent's other threads may have been at work here. */
 void arn__large_after_fork(void);
 
-/* Makes the block hold `bytes` without copying: where it is, or by moving its pages. NULL: it can't
- * be done so, and the block is as it was. */
+/* Makes the block hold `bytes`: where it is, or by moving its pages, or once, as it comes to have huge
+ * ones, by a copy of less than 16 MiB. NULL: it can't be done so, and the block is as it was. */
 void *arn__large_resize(void *block, size_t bytes);
 
 /* Where a block that has to be copied to grow should go. */

@@ -21,6 +21,7 @@ enum lock_rank {
     RANK_RECOVER,   /* the free blocks of a pool after fork */
     RANK_ARENA,     /* arenas, regions, runs */
     RANK_META,      /* memory for the allocator's own structures */
+    RANK_SEED,      /* the seed of huge pages */
     RANK_TRACES,    /* a part of the table of traces; never two at a time */
     RANK_SITES,     /* new call sites */
 };

@@ -6,7 +6,7 @@
 #include "lock.h"
 #include "os.h"
 
-enum { CHUNK_BYTES = 64 * 1024, CACHE_LINE = 64 };
+enum { CHUNK_BYTES = 32 * 1024, CACHE_LINE = 64 };
 
 static struct lock lock;
 static char *chunk;

@@ -13,6 +13,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,9 @@
 /* Older headers lack what newer kernels know; a refusal at run time has its own way out. */
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
 enum { CHEAP_SLACK_BYTES = 64 * 1024 };
@@ -72,9 +76,9 @@ static void *map_with(void *hint, size_t bytes, int protection, int flags)
     return is_error(answer) ? NULL : (void *)answer;
 }
 
-static void *map_near(void *hint, size_t bytes, int protection)
+static void *map_near(void *hint, size_t bytes, int protection, int flags)
 {
-    return injected() ? NULL : map_with(hint, bytes, protection, 0);
+    return injected() ? NULL : map_with(hint, bytes, protection, flags);
 }
 
 static long remap(void *start, size_t old_bytes, size_t new_bytes, int flags, void *target)
@@ -88,11 +92,6 @@ static long advise(void *start, size_t bytes, int advice)
     return ARN__SYSTEM_CALL(SYS_madvise, start, bytes, advice);
 }
 
-static void *map(size_t bytes, int protection)
-{
-    return map_near(NULL, bytes, protection);
-}
-
 static char *aligned_down(char *address, size_t alignment)
 {
     return (char *)((uintptr_t)address & ~(uintptr_t)(alignment - 1));
@@ -100,13 +99,13 @@ static char *aligned_down(char *address, size_t alignment)
 
 /* Where there is no address space left for the slack: where the kernel has room there is often some
  * just below, too. */
-static void *map_aligned_without_slack(size_t bytes, size_t alignment, int protection)
+static void *map_aligned_without_slack(size_t bytes, size_t alignment, int protection, int flags)
 {
-    char *start = map(bytes, protection);
+    char *start = map_near(NULL, bytes, protection, flags);
     char *wanted = aligned_down(start, alignment);
     if (start != wanted) {
         arn__os_unmap(start, bytes);
-        start = map_near(wanted, bytes, protection);
+        start = map_near(wanted, bytes, protection, flags);
     }
     if (start == aligned_down(start, alignment))
         return start;
@@ -114,20 +113,12 @@ static void *map_aligned_without_slack(size_t bytes, size_t alignment, int prote
     return NULL;
 }
 
-/* Over-reserves and trims both ends: the only portable way to an aligned mapping. */
-static void *map_aligned(size_t bytes, size_t alignment, int protection)
+/* Keeps `bytes` at a multiple of `alignment` of a mapping that has this slack beside. A trim that fails
+ * leaves unused address space, no more. */
+static char *trim(char *start, size_t bytes, size_t slack, size_t alignment)
 {
-    if (alignment <= arn__os_page_bytes())
-        return map(bytes, protection);
-    size_t slack = alignment - arn__os_page_bytes();
-    if (bytes > SIZE_MAX - slack)
-        return NULL;
-    char *start = map(bytes + slack, protection);
-    if (start == NULL)
-        return map_aligned_without_slack(bytes, alignment, protection);
     char *aligned = aligned_down(start + alignment - 1, alignment);
     size_t before = (size_t)(aligned - start);
-    /* A trim that fails leaves unused address space, no more. */
     if (before > 0)
         arn__os_unmap(start, before);
     if (slack > before)
@@ -135,22 +126,37 @@ static void *map_aligned(size_t bytes, size_t alignment, int protection)
     return aligned;
 }
 
-void *arn__os_map(size_t bytes)
+/* What may have to be mapped beside, to find an aligned start. */
+static size_t slack_for(size_t alignment)
 {
-    return map(bytes, PROT_READ | PROT_WRITE);
+    size_t page_bytes = arn__os_page_bytes();
+    return alignment <= page_bytes ? 0 : alignment - page_bytes;
 }
 
-void *arn__os_map_zeros(size_t bytes)
+/* Over-reserves and trims both ends: the only portable way to an aligned mapping. */
+static void *map_aligned(size_t bytes, size_t alignment, int protection, int flags)
 {
-    return map(bytes, PROT_READ);
+    size_t slack = slack_for(alignment);
+    if (slack == 0)
+        return map_near(NULL, bytes, protection, flags);
+    if (bytes > SIZE_MAX - slack)
+        return NULL;
+    char *start = map_near(NULL, bytes + slack, protection, flags);
+    return start != NULL ? trim(start, bytes, slack, alignment)
+                         : map_aligned_without_slack(bytes, alignment, protection, flags);
+}
+
+void *arn__os_map(size_t bytes)
+{
+    return map_near(NULL, bytes, PROT_READ | PROT_WRITE, 0);
 }
 
 void *arn__os_map_aligned(size_t bytes, size_t alignment)
 {
     if (alignment <= CHEAP_SLACK_BYTES)
-        return map_aligned(bytes, alignment, PROT_READ | PROT_WRITE);
+        return map_aligned(bytes, alignment, PROT_READ | PROT_WRITE, 0);
     /* The slack must not be charged for, not even for the moment until it is trimmed. */
-    void *start = map_aligned(bytes, alignment, PROT_NONE);
+    void *start = map_aligned(bytes, alignment, PROT_NONE, 0);
     if (start != NULL && !arn__os_open(start, bytes)) {
         arn__os_unmap(start, bytes);
         start = NULL;
@@ -160,7 +166,64 @@ void *arn__os_map_aligned(size_t bytes, size_t alignment)
 
 void *arn__os_reserve(size_t bytes, size_t alignment)
 {
-    return map_aligned(bytes, alignment, PROT_NONE);
+    return map_aligned(bytes, alignment, PROT_NONE, MAP_STACK);
+}
+
+bool arn__os_stacks_are_small(void)
+{
+    struct utsname kernel = {.release = ""};
+    unsigned major = 0, minor = 0;
+    ARN__SYSTEM_CALL(SYS_uname, &kernel);
+    const char *at = kernel.release;
+    for (; *at >= '0' && *at <= '9'; at++)
+        major = major * 10 + (unsigned)(*at - '0');
+    for (at += *at == '.'; *at >= '0' && *at <= '9'; at++)
+        minor = minor * 10 + (unsigned)(*at - '0');
+    return major > 6 || (major == 6 && minor >= 7);
+}
+
+/* ---- seeds ---- */
+
+void arn__os_sow(struct os_seed *seed, void *page, bool huge)
+{
+    if (!injected() &&
+        advise(page, arn__os_page_bytes(), huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0)
+        seed->page = page;
+}
+
+/* The seed, and right behind it `bytes` more. NULL: the seed is as it was. */
+static char *grow(struct os_seed *seed, size_t bytes)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    if (seed->page == NULL || injected())
+        return NULL;
+    long answer = remap(seed->page, page_bytes, page_bytes + bytes, MREMAP_MAYMOVE, NULL);
+    if (is_error(answer))
+        return NULL;
+    seed->page = (char *)answer;
+    return seed->page + page_bytes;
+}
+
+void *arn__os_grow(struct os_seed *seed, size_t bytes, size_t alignment)
+{
+    size_t slack = slack_for(alignment);
+    char *start = bytes > SIZE_MAX / 2 ? NULL : grow(seed, bytes + slack);
+    return start == NULL ? NULL : trim(start, bytes, slack, alignment);
+}
+
+bool arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
+{
+    char *grown = grow(seed, bytes);
+    if (grown == NULL)
+        return false;
+    long answer = remap(grown, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, start);
+    if (!is_error(answer))
+        return true;
+    ARN__SYSTEM_CALL(SYS_munmap, grown, bytes);
+    /* The kernel may have unmapped the place before it refused: it is reserved again, unless another
+     * thread has it by now. */
+    map_with(start, bytes, PROT_NONE, MAP_FIXED_NOREPLACE);
+    return false;
 }
 
 bool arn__os_open(void *start, size_t bytes)
@@ -218,11 +281,17 @@ bool arn__os_wipe_on_fork(void *start, size_t bytes)
     return !injected() && advise(start, bytes, MADV_WIPEONFORK) == 0;
 }
 
-bool arn__os_address_space_limited(void)
+static size_t limit_of(int resource)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-    ARN__SYSTEM_CALL(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit);
-    return limit.rlim_cur != RLIM_INFINITY;
+    ARN__SYSTEM_CALL(SYS_prlimit64, 0, resource, NULL, &limit);
+    return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
+}
+
+size_t arn__os_memory_limit(void)
+{
+    size_t address_space = limit_of(RLIMIT_AS), data = limit_of(RLIMIT_DATA);
+    return address_space < data ? address_space : data;
 }
 
 /* ---- the clock ---- */

@@ -36,14 +36,30 @@ size_t arn__os_page_bytes(void);
 /* Readable and writable zero pages; NULL when there are none. */
 void *arn__os_map(size_t bytes);
 
-/* Readable zero pages, which arn__os_open makes writable. */
-void *arn__os_map_zeros(size_t bytes);
-
 /* As arn__os_map, but at a multiple of `alignment` (a power of two). */
 void *arn__os_map_aligned(size_t bytes, size_t alignment);
 
-/* Address space only, at a multiple of `alignment`: no access, no commit charge. */
+/* Address space only, at a multiple of `alignment`: no access, no commit charge, and no huge pages when
+ * it is opened, if the kernel goes by MAP_STACK (since Linux 6.7: arn__os_stacks_are_small). */
 void *arn__os_reserve(size_t bytes, size_t alignment);
+bool arn__os_stacks_are_small(void);
+
+/* A seed is a page that was once told what pages the memory is to have that is grown from it. A system
+ * call filter may forbid the advice itself by then: a mapping that grows keeps what it was told.
+ * Under a lock of the caller's. */
+struct os_seed {
+    char *page; /* NULL: there is none (any more), and what is asked for is refused */
+};
+
+/* Makes a page, which nothing else is in, the seed of huge pages, or of small ones only. */
+void arn__os_sow(struct os_seed *seed, void *page, bool huge);
+
+/* Memory grown from a seed, at a multiple of `alignment`, with the access that the seed has. NULL: none,
+ * or no such advice. */
+void *arn__os_grow(struct os_seed *seed, size_t bytes, size_t alignment);
+
+/* Puts such memory in place of reserved pages that were never opened. False: they are as they were. */
+bool arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes);
 
 /* Makes reserved pages readable and writable. They were never written: where the kernel does not let
  * protection be changed, zero pages take their place. */
@@ -61,14 +77,15 @@ bool arn__os_resize(void *start, size_t old_bytes, size_t new_bytes);
  * range is not the caller's any more. */
 bool arn__os_move(void *start, size_t old_bytes, size_t new_bytes, void *target);
 
-/* Huge pages for this range, where the kernel has them. A hint: no answer. */
+/* Huge pages for this range, where the kernel has them. A hint: no answer. Not late in a process's life,
+ * but where its user asks for it: see struct os_seed. */
 void arn__os_huge(void *start, size_t bytes, bool wanted);
 
 /* The page reads as zero in every child, however it was forked. */
 bool arn__os_wipe_on_fork(void *start, size_t bytes);
 
-/* RLIMIT_AS is set: address space must not be reserved far ahead of need. */
-bool arn__os_address_space_limited(void);
+/* The lower one of RLIMIT_AS and RLIMIT_DATA: SIZE_MAX where there is neither. */
+size_t arn__os_memory_limit(void);
 
 /* A moment's wait for another processor. */
 static inline void arn__os_relax(void)

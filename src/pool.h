@@ -249,9 +249,9 @@ static inline bool arn__pool_push_quick(const struct descriptor *d, struct block
                          false))
         return false;
     char *base = arn__pool_base_of(block, d->class_idx);
-    /* By the block's address: the pool is in the same GiB. */
+    /* By the block's address: the pool is in the same tract. */
     _Atomic uint64_t *remote =
-        &arn__gib(block)->remote[(uintptr_t)base >> SLICE_SHIFT & (GIB_SLICES - 1)];
+        &arn__tract(block)->remote[(uintptr_t)base >> SLICE_SHIFT & (TRACT_SLICES - 1)];
     unsigned idx = arn__pool_idx(base, block);
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t pushed;

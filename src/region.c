@@ -1,13 +1,15 @@
 /* region.c - reservations and their frontiers. */
 #include "region.h"
 
+#include "lock.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
 
 enum {
     WORD_BITS = 64,
-    FIRST_RESERVE_BYTES = 8 << 20, /* the first after the initial region */
+    FIRST_ARENAS = 4,              /* of the first region: little for a small process */
+    FIRST_RESERVE_BYTES = 8 << 20, /* the first after that */
     /* 512 small pages take 0.3 to 1 ms, a huge one that is at hand 0.1 to 0.3. */
     HUGE_SLOW_NS = 1000000,
     HUGE_SKIPS_MOST = 15,
@@ -15,6 +17,64 @@ enum {
 
 /* Reservations grow with the heap up to this. */
 static const size_t most_reserve_bytes = (size_t)8 << 30;
+
+/* A process that may have no more than this is short of memory from the start. */
+static const size_t tight_bytes = (size_t)256 << 20;
+
+static bool limited; /* address space must not be reserved far ahead of need */
+static _Atomic bool tight;
+
+bool arn__memory_is_tight(void)
+{
+    return atomic_load_explicit(&tight, memory_order_relaxed);
+}
+
+static void note_refusal(void)
+{
+    atomic_store_explicit(&tight, true, memory_order_relaxed);
+}
+
+static void read_limits(void)
+{
+    size_t limit_bytes = arn__os_memory_limit();
+    limited = limit_bytes != SIZE_MAX;
+    if (limit_bytes <= tight_bytes)
+        note_refusal();
+}
+
+/* ---- seeds ---- */
+
+/* Of huge pages. The lock beside it, in one cache line, tells a forked child whether a thread that is not
+ * there was growing it. Of small pages, where the kernel does not go by MAP_STACK: under the arena lock,
+ * and not used in a child of threads. */
+static _Alignas(64) struct {
+    struct lock lock;
+    struct os_seed seed;
+} huge;
+static struct os_seed small;
+
+void *arn__huge_map(size_t bytes, size_t alignment)
+{
+    arn__lock(&huge.lock, RANK_SEED);
+    void *start = arn__os_grow(&huge.seed, bytes, alignment);
+    arn__unlock(&huge.lock, RANK_SEED);
+    return start;
+}
+
+static bool make_huge_at(char *start, size_t bytes)
+{
+    arn__lock(&huge.lock, RANK_SEED);
+    bool done = arn__os_grow_at(&huge.seed, start, bytes);
+    arn__unlock(&huge.lock, RANK_SEED);
+    return done;
+}
+
+void arn__huge_after_fork(void)
+{
+    if (atomic_load(&huge.lock.word) != 0)
+        huge.seed.page = NULL;
+    arn__lock_reset(&huge.lock);
+}
 
 struct region *arn__regions;
 struct region_totals arn__region_totals;
@@ -173,62 +233,90 @@ static void give_back(char *start, char *end)
         arn__os_unmap(start, (size_t)(end - start));
 }
 
+static size_t whole_pages(size_t bytes)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    return (bytes + page_bytes - 1) & ~(page_bytes - 1);
+}
+
+/* No huge pages for a small heap, nor for tables, whatever the system's setting. */
+static void sow(char *page, bool stacks_are_small)
+{
+    if (arn__options.huge == HUGE_AUTO)
+        arn__os_sow(&huge.seed, page, true);
+    if (!stacks_are_small)
+        arn__os_sow(&small, page + arn__os_page_bytes(), false);
+}
+
+/* One mapping: the table, the control page, the seeds, and slack so that arenas lie at multiples of
+ * their size wherever it lands. */
 bool arn__region_start(void **control)
 {
-    /* The table, the control page, and slack so that the last 2 MiB-aligned group fits behind
-     * them wherever the mapping lands. */
     size_t page_bytes = arn__os_page_bytes();
-    size_t tables = (sizeof(struct gib) + page_bytes - 1) & ~(page_bytes - 1);
-    size_t bytes = tables + page_bytes + 2 * GROUP_BYTES;
+    size_t before = whole_pages(sizeof(struct tract)) + 3 * page_bytes;
+    size_t region_bytes = FIRST_ARENAS * ARENA_BYTES;
+    size_t bytes = before + region_bytes + ARENA_BYTES - page_bytes;
     char *start = arn__os_map(bytes);
     if (start == NULL)
         return false;
-    uintptr_t group = ((uintptr_t)start + bytes - GROUP_BYTES) & ~(uintptr_t)(GROUP_BYTES - 1);
-    /* No huge pages for a small heap, nor for tables, whatever the system's setting: see open_to. */
-    arn__os_huge(start, bytes, false);
-    if (arn__options.huge == HUGE_ALWAYS)
-        arn__os_huge((char *)group, GROUP_BYTES, true);
+    char *seeds = start + before - 2 * page_bytes;
+    char *base =
+        (char *)(((uintptr_t)start + before + ARENA_BYTES - 1) & ~(uintptr_t)(ARENA_BYTES - 1));
     /* There is a table if a start that failed was followed by map blocks: it stays. */
-    if (!arn__directory_enter((void *)group, (struct gib *)start) &&
-        !arn__directory_open((void *)group, GROUP_BYTES)) {
+    arn__directory_enter(base, (struct tract *)start);
+    if (!arn__directory_cover(base, region_bytes)) {
         arn__os_unmap(start, bytes);
         return false;
     }
-    *control = start + tables;
-    if (arn__os_address_space_limited()) {
-        char *used_end = start + tables + page_bytes, *group_end = (char *)group + GROUP_BYTES;
-        give_back(used_end, (char *)group);
-        give_back(group_end, start + bytes);
+    read_limits();
+    sow(seeds, arn__os_stacks_are_small());
+    if (arn__options.huge == HUGE_ALWAYS)
+        arn__os_huge(base, region_bytes, true);
+    *control = seeds - page_bytes;
+    if (limited) {
+        give_back(seeds + 2 * page_bytes, base);
+        give_back(base + region_bytes, start + bytes);
     }
-    enter((struct region *)first_region, (char *)group, GROUP_BYTES, GROUP_ARENAS);
+    enter((struct region *)first_region, base, region_bytes, FIRST_ARENAS);
     return true;
+}
+
+static void *take_space(size_t bytes, size_t alignment)
+{
+    void *base = arn__os_grow(&small, bytes, alignment);
+    return base != NULL ? base : arn__os_reserve(bytes, alignment);
 }
 
 /* Reserves a region; false: no memory. */
 static bool reserve_exactly(size_t bytes)
 {
     size_t metadata_bytes = record_bytes(bytes / ARENA_BYTES);
+    size_t alignment = bytes % GROUP_BYTES == 0 ? GROUP_BYTES : ARENA_BYTES;
     struct region *region = arn__meta_alloc(metadata_bytes);
     if (region == NULL)
         return false;
-    char *base = arn__os_reserve(bytes, GROUP_BYTES);
-    if (base != NULL && arn__directory_cover(base, bytes)) {
-        arn__os_huge(base, bytes, arn__options.huge == HUGE_ALWAYS);
-        enter(region, base, bytes, 0);
-        return true;
+    char *base = arn__directory_place(take_space, bytes, alignment, arn__directory_admits);
+    if (base == NULL) {
+        arn__meta_undo(region, metadata_bytes);
+        return false;
     }
-    if (base != NULL)
-        arn__os_unmap(base, bytes);
-    arn__meta_undo(region, metadata_bytes);
-    return false;
+    if (arn__options.huge == HUGE_ALWAYS)
+        arn__os_huge(base, bytes, true);
+    enter(region, base, bytes, 0);
+    return true;
 }
 
-/* A reservation for at least `bytes`: as large as all there are so far, or an eighth of them where
- * address space is limited; halved while the OS refuses. */
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* A reservation for at least `bytes`, which is a multiple of an arena: as large as all there are so far,
+ * or an eighth of them where memory is limited or was refused; halved while the OS refuses. */
 static bool reserve(size_t bytes)
 {
     size_t wanted = arn__region_totals.reserved_bytes;
-    if (arn__os_address_space_limited())
+    if (limited || arn__memory_is_tight())
         wanted /= 8;
     else if (wanted < FIRST_RESERVE_BYTES)
         wanted = FIRST_RESERVE_BYTES;
@@ -236,14 +324,18 @@ static bool reserve(size_t bytes)
         wanted = most_reserve_bytes;
     if (wanted < bytes)
         wanted = bytes;
-    wanted = (wanted + GROUP_BYTES - 1) & ~(size_t)(GROUP_BYTES - 1);
-    bytes = (bytes + GROUP_BYTES - 1) & ~(size_t)(GROUP_BYTES - 1);
+    bool small_steps =
+        arn__memory_is_tight() && arn__region_totals.reserved_bytes < FIRST_RESERVE_BYTES;
+    wanted = round_up(wanted, small_steps ? ARENA_BYTES : GROUP_BYTES);
     while (!reserve_exactly(wanted)) {
+        note_refusal();
         if (wanted == bytes)
             return false;
-        wanted = wanted / 2 / GROUP_BYTES * GROUP_BYTES;
+        wanted = wanted / 2 / ARENA_BYTES * ARENA_BYTES;
         if (wanted < bytes)
             wanted = bytes;
+        else if (wanted > GROUP_BYTES)
+            wanted = wanted / GROUP_BYTES * GROUP_BYTES;
     }
     return true;
 }
@@ -283,11 +375,12 @@ static bool wants_huge(size_t bytes, size_t carved_bytes)
            arn__huge_pace_asks(&pace);
 }
 
-/* Of groups that are just opened, and zero. */
-static void make_huge(struct region *region, char *base, size_t bytes)
+/* Opens whole groups. */
+static bool open_huge(struct region *region, char *base, size_t bytes)
 {
     size_t first = (size_t)(base - region->base) / ARENA_BYTES;
-    arn__os_huge(base, bytes, true);
+    if (!make_huge_at(base, bytes))
+        return false;
     uint64_t before = arn__os_now_ns();
     *(volatile char *)base = 0;
     arn__huge_pace_took(&pace, arn__os_now_ns() - before);
@@ -295,6 +388,7 @@ static void make_huge(struct region *region, char *base, size_t bytes)
         region->stretches[i / WORD_BITS].huge |= group_bit(i);
     region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
     arn__region_totals.huge_bytes += bytes;
+    return true;
 }
 
 /* ---- the frontier ---- */
@@ -309,22 +403,35 @@ static void forget_before(const struct region *region, size_t first, size_t end)
     }
 }
 
-/* Moves it past `arenas`. */
+/* To the arena `target`, from where it is. */
+static bool open_up_to(struct region *region, size_t target, size_t carved_bytes)
+{
+    char *from = region->base + (size_t)region->opened * ARENA_BYTES;
+    size_t bytes = (target - region->opened) * ARENA_BYTES;
+    if (!arn__directory_cover(from, bytes))
+        return false;
+    bool whole = ((uintptr_t)from | bytes) % GROUP_BYTES == 0;
+    if (!(whole && wants_huge(bytes, carved_bytes) && open_huge(region, from, bytes)) &&
+        !arn__os_open(from, bytes))
+        return false;
+    forget_before(region, region->opened, target);
+    region->opened = (uint32_t)target;
+    arn__region_totals.opened_bytes += bytes;
+    return true;
+}
+
+/* Moves it past `arenas`: by whole groups, or no farther where that is refused. */
 static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
 {
     if (arenas <= region->opened)
         return true;
-    size_t target = (arenas + GROUP_ARENAS - 1) / GROUP_ARENAS * GROUP_ARENAS;
-    char *from = region->base + (size_t)region->opened * ARENA_BYTES;
-    size_t bytes = (target - region->opened) * ARENA_BYTES;
-    if (!arn__directory_open(from, bytes) || !arn__os_open(from, bytes))
-        return false;
-    forget_before(region, region->opened, target);
-    if (wants_huge(bytes, carved_bytes))
-        make_huge(region, from, bytes);
-    region->opened = (uint32_t)target;
-    arn__region_totals.opened_bytes += bytes;
-    return true;
+    size_t target = round_up(arenas, GROUP_ARENAS);
+    if (target > region->arenas)
+        target = region->arenas;
+    if (open_up_to(region, target, carved_bytes))
+        return true;
+    note_refusal();
+    return arenas < target && open_up_to(region, arenas, carved_bytes);
 }
 
 static void take(struct region *region, size_t idx, size_t arenas)
@@ -339,13 +446,13 @@ static void take(struct region *region, size_t idx, size_t arenas)
 
 /* `refused`: there is room, but the OS does not let it be opened; nor would it more of it. */
 static char *take_existing(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
-                           bool *refused)
+                           enum growth growth, bool *refused)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
         if (region->free_arenas < arenas)
             continue;
         size_t idx = find(region, arenas, alignment_arenas);
-        if (idx == region->arenas)
+        if (idx == region->arenas || (growth == NO_GROWTH && idx + arenas > region->opened))
             continue;
         if (open_to(region, idx + arenas, carved_bytes)) {
             take(region, idx, arenas);
@@ -356,12 +463,14 @@ static char *take_existing(size_t arenas, size_t alignment_arenas, size_t carved
     return NULL;
 }
 
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes)
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
+                       enum growth growth)
 {
     bool refused = false;
-    char *base = take_existing(arenas, alignment_arenas, carved_bytes, &refused);
-    if (base == NULL && !refused && reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
-        base = take_existing(arenas, alignment_arenas, carved_bytes, &refused);
+    char *base = take_existing(arenas, alignment_arenas, carved_bytes, growth, &refused);
+    if (base == NULL && growth == MAY_GROW && !refused &&
+        reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
+        base = take_existing(arenas, alignment_arenas, carved_bytes, growth, &refused);
     return base;
 }
 

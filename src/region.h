@@ -1,9 +1,15 @@
 /* region.h - address space from the OS, and which of its arenas are free.
  *
- * A region is one reservation, 2 MiB-aligned. It is inaccessible beyond a frontier, which moves up
- * in groups of 8 arenas (2 MiB): strict overcommit is charged for what is used, and a region is a few
- * mappings (opened, of these with huge pages, reserved) however many arenas it holds. All of this
- * under the arena lock.
+ * A region is one reservation, 2 MiB-aligned but for the first and for small ones where memory is short.
+ * It is inaccessible beyond a frontier, which moves up in groups of 8 arenas (2 MiB), or by the arena
+ * where that much is refused: strict overcommit is charged for what is used, and a region is a few
+ * mappings (opened, of these with huge pages, reserved) however many arenas it holds. All of this under
+ * the arena lock.
+ *
+ * A process may be limited (RLIMIT_AS, RLIMIT_DATA; RLIMIT_MEMLOCK if it locks what it maps). The limits
+ * are read once, at the start, for a filter of system calls may forbid the question later; what is
+ * refused tells the rest. While they are far away, reservations double; near one, they are small, and
+ * large blocks take the pages that they need and no arenas (arn__memory_is_tight).
  */
 #ifndef ARENITE_REGION_H
 #define ARENITE_REGION_H
@@ -62,9 +68,23 @@ void arn__huge_pace_took(struct huge_pace *pace, uint64_t ns);
 /* The first region and the first table, in one mapping; `control` is a page of its own in it. */
 bool arn__region_start(void **control);
 
+/* The process has little memory, or was refused some: none is to be wasted. */
+bool arn__memory_is_tight(void);
+
+/* Huge pages for a map: readable, writable, zero, at a multiple of `alignment`. NULL: there are none. Not
+ * under the arena lock. */
+void *arn__huge_map(size_t bytes, size_t alignment);
+
+/* In a forked child. */
+void arn__huge_after_fork(void);
+
+/* Whether memory may be asked of the OS: address space, and more of it made accessible. */
+enum growth { NO_GROWTH, MAY_GROW };
+
 /* `arenas` in a row, at a multiple of `alignment_arenas` from an address that is a multiple of it;
  * opened, taken out of the free map. NULL: no memory. `carved_bytes` is what decides on huge pages. */
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes);
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
+                       enum growth growth);
 
 /* Makes exactly these arenas taken, if they all lie in the region and are free. */
 bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t carved_bytes);

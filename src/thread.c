@@ -131,6 +131,7 @@ static void mend_child(struct control *page, struct heap *own)
     arn__shards_after_fork(had_threads);
     arn__pools_after_fork();
     arn__purge_after_fork();
+    arn__huge_after_fork();
     if (had_threads)
         mend(survivor);
     arn__table_after_fork(had_threads);

@@ -34,11 +34,7 @@ extern "C" {
 enum {
     ARN__POOLED_BYTES = 32768,
     ARN__CLASSES = 96,
-#if defined(__x86_64__)
-    ARN__ROOT_ENTRIES = 1 << (47 - 30),
-#else
-    ARN__ROOT_ENTRIES = 1 << (48 - 30),
-#endif
+    ARN__ROOT_ENTRIES = 1 << 16,
 };
 
 /* The same memory is the library's by its own types, and the program's by any: compilers must not take
@@ -79,7 +75,7 @@ struct ARN__INLINE_SHARED arn__inline_heap {
 
 struct arn__inline_directory {
     uintptr_t root[ARN__ROOT_ENTRIES];
-    char nowhere[1 << 22];
+    char nowhere[1 << 17];
 };
 
 extern const struct arn__inline_directory arn__inline_directory __asm__("arn__directory");
@@ -184,9 +180,9 @@ ARN__INLINE void arn_inline_free(void *pointer)
     uintptr_t address = (uintptr_t)pointer;
     /* As numbers: the root leads to another table than this. */
     uintptr_t table = (uintptr_t)arn__inline_directory.nowhere +
-                      arn__inline_directory.root[address >> 30 & (ARN__ROOT_ENTRIES - 1)];
+                      arn__inline_directory.root[address >> 25 & (ARN__ROOT_ENTRIES - 1)];
     const struct arn__inline_slice *slice =
-        (const struct arn__inline_slice *)(table + (address >> 8 & 0x3fffc0));
+        (const struct arn__inline_slice *)(table + (address >> 8 & 0x1ffc0));
     if (ARN__INLINE_LIKELY(slice->owner == arn__inline_heap &&
                            (slice->last - address) * slice->inverse >> 40 == 0 &&
                            (uint32_t)block->mark != (uint32_t)arn__inline_mark(block))) {

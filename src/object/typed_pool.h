@@ -104,7 +104,8 @@ void arn__tell_no_object(const struct descriptor *pool, const void *object, cons
 static inline bool arn__is_object(const struct descriptor *pool, const void *object,
                                   const char *function)
 {
-    if (__builtin_expect(arn__holds_objects(pool) && arn__slot_starts(pool, object) &&
+    if (__builtin_expect(arn__has_tract(object) && arn__holds_objects(pool) &&
+                             arn__slot_starts(pool, object) &&
                              !(arn__kind_of(arn__header(object)) & OBJECT_DEAD),
                          1))
         return true;

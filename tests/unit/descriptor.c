@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "meta.h"
+#include "pool.h"
 #include "region.h"
 #include "shim.h"
 
@@ -55,51 +56,119 @@ TEST(descriptor, a_slice_has_its_own_and_neighbours_are_neighbours)
     arn_free(block);
 }
 
+/* So many tracts of address space, the first one's start at a multiple of their size. */
+static char *tracts_of_space(size_t tracts)
+{
+    char *space = mmap(NULL, (tracts + 1) * TRACT_BYTES, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uintptr_t first = (uintptr_t)space + TRACT_BYTES - 1;
+    return space == MAP_FAILED ? NULL : (char *)(first & ~(uintptr_t)(TRACT_BYTES - 1));
+}
+
 static void covers(void)
 {
-    /* Address space that nobody has a table for yet, at the end of one GiB and the start of the
-     * next. */
-    size_t gib = (size_t)1 << GIB_SHIFT;
-    char *space =
-        mmap(NULL, 3 * gib, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    ASSERT_NE(space, MAP_FAILED);
-    char *edge = (char *)(((uintptr_t)space + 2 * gib) & ~(gib - 1));
-    ASSERT_FALSE(arn__has_gib(edge));
+    char *space = tracts_of_space(3);
+    ASSERT_NE(space, NULL);
+    char *edge = space + 2 * TRACT_BYTES;
+    ASSERT_FALSE(arn__has_tract(edge));
     ASSERT_TRUE(arn__directory_cover(edge - 1, 1));
-    EXPECT_TRUE(arn__has_gib(edge - 1));
-    EXPECT_FALSE(arn__has_gib(edge));
-    struct gib *table = arn__gib(edge - 1);
+    EXPECT_TRUE(arn__has_tract(edge - 1));
+    EXPECT_FALSE(arn__has_tract(edge));
+    struct tract *table = arn__tract(edge - 1);
     ASSERT_TRUE(arn__directory_cover(edge - 1, 2));
-    EXPECT_TRUE(arn__has_gib(edge));
-    EXPECT_EQ(arn__gib(edge - 1), table); /* what was there stays */
-    EXPECT_NE(arn__gib(edge), table);
-    EXPECT_EQ(arn__descriptor(edge - 1), &table->slices[GIB_SLICES - 1]);
-    EXPECT_EQ(arn__descriptor(edge), &arn__gib(edge)->slices[0]);
-    EXPECT_EQ(arn__remote(edge - 1), &table->remote[GIB_SLICES - 1]);
-    EXPECT_EQ(arn__arena(edge - 1), &table->arenas[GIB_ARENAS - 1]);
+    EXPECT_TRUE(arn__has_tract(edge));
+    EXPECT_EQ(arn__tract(edge - 1), table); /* what was there stays */
+    EXPECT_NE(arn__tract(edge), table);
+    EXPECT_EQ(arn__descriptor(edge - 1), &table->slices[TRACT_SLICES - 1]);
+    EXPECT_EQ(arn__descriptor(edge), &arn__tract(edge)->slices[0]);
+    EXPECT_EQ(arn__remote(edge - 1), &table->remote[TRACT_SLICES - 1]);
+    EXPECT_EQ(arn__arena(edge - 1), &table->arenas[TRACT_ARENAS - 1]);
     EXPECT_TRUE(is_nobodys(edge));
 }
 
-TEST(descriptor, tables_are_made_for_every_gib_of_a_range)
+TEST(descriptor, tables_are_made_for_every_tract_of_a_range)
 {
     IN_OWN_PROCESS(covers());
 }
 
 static void refused(void)
 {
-    size_t gib = (size_t)1 << GIB_SHIFT;
-    char *space =
-        mmap(NULL, 2 * gib, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *space = tracts_of_space(1);
     arn__os_fail_at(1, 1000);
-    EXPECT_FALSE(arn__directory_cover(space + gib, 1));
+    EXPECT_FALSE(arn__directory_cover(space, 1));
     arn__os_fail_at(0, 0);
-    EXPECT_FALSE(arn__has_gib(space + gib));
-    EXPECT_TRUE(arn__directory_cover(space + gib, 1));
+    EXPECT_FALSE(arn__has_tract(space));
+    EXPECT_TRUE(arn__directory_cover(space, 1));
 }
 
 TEST(descriptor, a_table_that_cannot_be_had_is_a_failure_not_a_crash)
 {
     IN_OWN_PROCESS(refused());
+}
+
+/* ---- tracts that share an entry of the root ---- */
+
+static const size_t root_bytes = (size_t)ROOT_ENTRIES << TRACT_SHIFT;
+
+/* The same place, a multiple of what the root covers away. */
+static void *twin(const void *pointer)
+{
+    return (char *)pointer - root_bytes;
+}
+
+static void *take_twin_first(size_t bytes, size_t alignment)
+{
+    static void *block;
+    void *map = MAP_FAILED;
+    if (block == NULL) {
+        block = arn_malloc(1);
+        char *wanted = (char *)((uintptr_t)twin(block) & ~(uintptr_t)(alignment - 1));
+        map = mmap(wanted, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    }
+    return map != MAP_FAILED ? map : arn__os_map_aligned(bytes, alignment);
+}
+
+static bool accept(const void *start, size_t bytes)
+{
+    return arn__directory_cover(start, bytes);
+}
+
+static void shares_an_entry(void)
+{
+    char *block = arn_malloc(100), *large = arn_malloc(300000);
+    EXPECT_NE(arn__descriptor(twin(block)), arn__directory.nowhere);
+    EXPECT_FALSE(arn__has_tract(twin(block)));
+    EXPECT_EQ(arn__descriptor_if_ours(twin(block)), arn__directory.nowhere);
+    EXPECT_FALSE(arn__pool_starts_block(arn__descriptor(block), twin(block)));
+    EXPECT_FALSE(arn__directory_admits(twin(large), 1));
+    EXPECT_FALSE(arn__directory_cover(twin(large), 1));
+    EXPECT_TRUE(arn__directory_admits(large, 1));
+    EXPECT_FALSE(arn__directory_admits(large, root_bytes + 1));
+    /* What the OS offers there is not taken. */
+    char *map = arn__directory_place(take_twin_first, SLICE_BYTES, SLICE_BYTES, accept);
+    ASSERT_NE(map, NULL);
+    EXPECT_TRUE(arn__has_tract(map));
+    EXPECT_TRUE(arn__has_tract(block));
+    arn_free(block);
+    arn_free(large);
+}
+
+TEST(descriptor, of_tracts_that_share_an_entry_one_is_ours)
+{
+    IN_OWN_PROCESS(shares_an_entry());
+}
+
+static const size_t twin_sizes[] = {16, 48, 1008, 1152, 4096, 28672, 40000, 300000, 50000000};
+
+TEST_EACH(descriptor, a_pointer_that_shares_the_entry_of_a_block_is_foreign, size_t, bytes,
+          twin_sizes)
+{
+    char *block = arn_malloc(bytes);
+    EXPECT_DEATH(arn_free(twin(block)), "not allocated by arenite");
+    EXPECT_DEATH(arn_malloc_usable_size(twin(block)), "not allocated by arenite");
+    EXPECT_DEATH((void)arn_realloc(twin(block), 5), "not allocated by arenite");
+    arn_free(block);
 }
 
 /* A start that failed once must not take the table away from blocks that were made meanwhile. */
@@ -131,7 +200,7 @@ static void small_metadata(void)
     arn_stats(&stats);
     EXPECT_GT(stats.opened_bytes, (size_t)50 << 20);
     EXPECT_LE((stats.metadata_bytes - arn__meta_bytes()) * 1000, stats.opened_bytes * 5);
-    EXPECT_LE(sizeof(struct gib) * 1000, ((size_t)1 << GIB_SHIFT) * 5);
+    EXPECT_LE(sizeof(struct tract) * 1000, (size_t)TRACT_BYTES * 5);
     for (unsigned i = 0; i < COUNT; i++)
         arn_free(blocks[i]);
 }

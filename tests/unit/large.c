@@ -105,6 +105,7 @@ static void in_place(void)
     EXPECT_EQ(arn_realloc(run, ARENA_BYTES), run);
     EXPECT_EQ(arn_realloc(run, 40000), run);
     EXPECT_TRUE(pattern_holds(run, 50000, 40000, 1));
+    void *rest = arn_malloc(3 * ARENA_BYTES); /* of the first region, which is small */
     char *span = arn_malloc(300000);
     pattern_fill(span, 300000, 2);
     EXPECT_EQ(arn_realloc(span, 1000000), span);
@@ -114,6 +115,7 @@ static void in_place(void)
     EXPECT_EQ(arn_realloc(map, 33 * MIB), map);
     EXPECT_EQ(arn_malloc_usable_size(map), 33 * MIB);
     arn_free(run);
+    arn_free(rest);
     arn_free(span);
     arn_free(map);
     arn__arena_verify();

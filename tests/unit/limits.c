@@ -105,7 +105,7 @@ TEST_EACH(limits, of_data_are_met_with_ENOMEM, size_t, bytes, sizes)
     IN_OWN_PROCESS(use_up(RLIMIT_DATA, bytes, (size_t)30 * MIB));
 }
 
-/* The start maps slack to align its group in: two tables and it would be a fifth of 64 MiB. */
+/* The start maps slack to align its region in. */
 static void start_within_limit(void)
 {
     ASSERT_EQ((void *)arn__regions, NULL);
@@ -113,7 +113,7 @@ static void start_within_limit(void)
     struct rlimit limit = {before + (size_t)64 * MIB, before + (size_t)64 * MIB};
     ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     arn_free(arn_malloc(1));
-    EXPECT_LT(mapped_bytes() - before, sizeof(struct gib) + GROUP_BYTES + 128 * 1024);
+    EXPECT_LT(mapped_bytes() - before, sizeof(struct tract) + MIB + 64 * 1024);
 }
 
 TEST(limits, of_address_space_are_not_spent_on_slack)

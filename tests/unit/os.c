@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -115,12 +116,87 @@ TEST(os, every_call_can_be_made_to_fail_and_keeps_errno)
     EXPECT_FALSE(arn__os_move(map, 2 * page_bytes, 2 * page_bytes, other));
     EXPECT_FALSE(arn__os_wipe_on_fork(map, page_bytes));
     arn__os_huge(map, page_bytes, true);
-    EXPECT_EQ(atomic_load(&arn__os_failure.calls), 12); /* aligned ones try twice */
+    struct os_seed seed = {NULL};
+    arn__os_sow(&seed, map, true);
+    EXPECT_EQ(seed.page, NULL);
+    seed.page = map;
+    EXPECT_EQ(arn__os_grow(&seed, page_bytes, page_bytes), NULL);
+    EXPECT_FALSE(arn__os_grow_at(&seed, other, page_bytes));
+    EXPECT_EQ(seed.page, map);
+    EXPECT_EQ(atomic_load(&arn__os_failure.calls), 15); /* aligned ones try twice */
     arn__os_fail_at(0, 0);
     EXPECT_EQ(errno, 66);
     EXPECT_TRUE(pattern_holds(map, 2 * page_bytes, 2 * page_bytes, 1));
     arn__os_unmap(map, 2 * page_bytes);
     arn__os_unmap(other, 2 * page_bytes);
+}
+
+/* Whether the kernel says that the mapping at this address has this flag; -1: it does not tell. */
+static int has_flag(const void *address, const char *flag)
+{
+    char line[256], wanted[32];
+    int found = -1;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    unsigned long start, end;
+    bool here = false;
+    snprintf(wanted, sizeof wanted, " %s", flag);
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            here = (unsigned long)address >= start && (unsigned long)address < end;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, wanted) != NULL;
+    }
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+static void grown_from_seed(bool huge, const char *flag)
+{
+    size_t page_bytes = arn__os_page_bytes(), bytes = (size_t)4 << 20, group = (size_t)2 << 20;
+    char *pages = arn__os_map(3 * page_bytes);
+    struct os_seed seed = {NULL};
+    arn__os_sow(&seed, pages + page_bytes, huge);
+    if (seed.page == NULL)
+        SKIP("this kernel has no huge pages");
+    for (unsigned i = 0; i < 3; i++) {
+        char *grown = arn__os_grow(&seed, bytes, group);
+        ASSERT_NE(grown, NULL);
+        EXPECT_EQ((uintptr_t)grown % group, 0);
+        EXPECT_TRUE(pattern_zero(grown, bytes));
+        memset(grown, 1, bytes);
+        EXPECT_NE(has_flag(grown, flag), 0);
+        EXPECT_NE(has_flag(grown + bytes - 1, flag), 0);
+        char *space = arn__os_reserve(bytes, group);
+        ASSERT_NE(space, NULL);
+        ASSERT_TRUE(arn__os_grow_at(&seed, space + group, group));
+        EXPECT_TRUE(pattern_zero(space + group, group));
+        memset(space + group, 1, group);
+        EXPECT_NE(has_flag(space + group, flag), 0);
+        EXPECT_EQ(has_flag(space, "rd") == 1, false); /* the rest is as it was */
+        arn__os_unmap(space, bytes);
+        arn__os_unmap(grown, bytes);
+    }
+    memset(pages, 1, page_bytes); /* what was beside it is where it was */
+    memset(pages + 2 * page_bytes, 1, page_bytes);
+}
+
+TEST(os, what_grows_from_a_seed_has_its_pages)
+{
+    IN_OWN_PROCESS(grown_from_seed(true, "hg"));
+    IN_OWN_PROCESS(grown_from_seed(false, "nh"));
+}
+
+TEST(os, reserved_pages_are_small_ones_where_the_kernel_goes_by_it)
+{
+    if (EMULATED || !arn__os_stacks_are_small())
+        SKIP("not this kernel");
+    char *space = arn__os_reserve((size_t)4 << 20, (size_t)2 << 20);
+    int small = has_flag(space, "nh");
+    if (small < 0)
+        SKIP("the kernel does not tell");
+    EXPECT_EQ(small, 1);
+    arn__os_unmap(space, (size_t)4 << 20);
 }
 
 TEST(os, only_the_calls_that_are_to_fail_do)
@@ -159,13 +235,16 @@ TEST(os, a_page_wiped_on_fork_is_zero_in_the_child)
 
 static void limited(void)
 {
-    EXPECT_FALSE(arn__os_address_space_limited());
+    EXPECT_EQ(arn__os_memory_limit(), SIZE_MAX);
     struct rlimit limit = {(rlim_t)1 << 45, (rlim_t)1 << 45};
     ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-    EXPECT_TRUE(arn__os_address_space_limited());
+    EXPECT_EQ(arn__os_memory_limit(), (size_t)1 << 45);
+    limit.rlim_cur = (rlim_t)1 << 40;
+    ASSERT_EQ(setrlimit(RLIMIT_DATA, &limit), 0);
+    EXPECT_EQ(arn__os_memory_limit(), (size_t)1 << 40);
 }
 
-TEST(os, a_limit_on_address_space_is_seen)
+TEST(os, a_limit_on_memory_is_seen)
 {
     if (SANITIZED)
         SKIP("a sanitizer has terabytes");

@@ -17,7 +17,7 @@
 static struct heap *heap(void)
 {
     if (arn__thread.heap->list_index[POOLED_BYTES / QUANTUM_BYTES - 1] == 0 ||
-        !arn__has_gib(arn__thread.heap))
+        !arn__has_tract(arn__thread.heap))
         arn_free(arn_malloc(1));
     return arn__thread.heap;
 }

@@ -49,13 +49,21 @@ static void started(void)
     arn_malloc_trim(0); /* its pool is gone */
 }
 
+/* The first region is small: all of it. */
+static void fill_first(void)
+{
+    for (uint32_t i = 0; i < arn__regions->arenas; i++)
+        ASSERT_NE(arn__span_take(1, 1), NULL);
+}
+
 static void lies_at_2_mib(void)
 {
     started();
     for (unsigned i = 0; i < 100; i++)
         ASSERT_NE(arn__span_take(3, 1), NULL);
     ASSERT_GT(count_regions(), 2);
-    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+    EXPECT_EQ((uintptr_t)arn__regions->base % ARENA_BYTES, 0); /* the first is small */
+    for (struct region *region = arn__regions->next; region != NULL; region = region->next) {
         EXPECT_EQ((uintptr_t)region->base % GROUP_BYTES, 0);
         EXPECT_EQ(region->arenas % GROUP_ARENAS, 0);
         EXPECT_EQ(region->opened % GROUP_ARENAS, 0);
@@ -71,6 +79,7 @@ TEST(region, lies_at_a_multiple_of_2_mib_and_opens_in_groups)
 static void first_fit(void)
 {
     started();
+    fill_first();
     char *spans[6];
     for (unsigned i = 0; i < 6; i++)
         spans[i] = arn__span_take(4, 1);
@@ -110,8 +119,7 @@ TEST_EACH(region, spans_lie_at_any_alignment_up_to_1_gib, size_t, alignment, ali
 static void frontier(void)
 {
     started();
-    for (unsigned i = 0; i < 8; i++)
-        arn__span_take(1, 1); /* the first region is full */
+    fill_first();
     char *span = arn__span_take(1, 1);
     struct region *region = arn__arena(span)->region;
     ASSERT_NE(region, arn__regions);
@@ -134,8 +142,8 @@ TEST(region, is_accessible_up_to_its_frontier_only)
     EXPECT_DEATH(
         {
             started();
-            for (unsigned i = 0; i < 9; i++)
-                arn__span_take(1, 1);
+            fill_first();
+            arn__span_take(1, 1);
             struct region *region = arn__regions->next;
             *(volatile char *)(region->base + (size_t)region->opened * ARENA_BYTES) = 1;
         },
@@ -145,7 +153,8 @@ TEST(region, is_accessible_up_to_its_frontier_only)
 static void fail_to_open(void)
 {
     started();
-    for (unsigned i = 0; i < 8 + 8; i++)
+    fill_first();
+    for (unsigned i = 0; i < GROUP_ARENAS; i++)
         ASSERT_NE(arn__span_take(1, 1), NULL);
     struct region *region = arn__regions->next;
     uint32_t opened = region->opened, free_arenas = region->free_arenas;
@@ -165,8 +174,7 @@ TEST(region, a_frontier_that_cannot_move_costs_nothing)
 static void halved(void)
 {
     started();
-    for (unsigned i = 0; i < 8; i++)
-        arn__span_take(1, 1);
+    fill_first();
     arn__os_fail_at(1, 1); /* the metadata's first chunk */
     char *span = arn__span_take(1, 1);
     arn__os_fail_at(0, 0);
