@@ -13,6 +13,7 @@
 
 #include "pool.h"
 #include "size_class.h"
+#include "tenure.h"
 
 enum {
     /* In pools with free blocks that are not current, unless this is the only thread: 4 MiB. What is
@@ -57,7 +58,8 @@ struct heap {
     unsigned next_empty;    /* class to look at first when one is to be given up for another */
     struct heap *next;      /* all heaps ever made */
     struct heap *next_idle; /* those without a thread */
-    int thread;             /* whose it is; 0: nobody's. Under the heaps' lock */
+    struct tenure tenure;   /* its thread's. Under the heaps' lock */
+    bool forsaken;          /* its thread was found gone. Under the heaps' lock */
     /* Its thread's, to hide the heap from it; NULL: not to be touched. See arn__thread_hide_all. */
     _Atomic(struct thread *) seat;
     bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */

@@ -348,11 +348,6 @@ int arn__os_process(void)
     return (int)ARN__SYSTEM_CALL(SYS_getpid);
 }
 
-bool arn__os_thread_gone(int thread)
-{
-    return ARN__SYSTEM_CALL(SYS_tgkill, arn__os_process(), thread, 0) == -ESRCH;
-}
-
 /* Since Linux 4.14; said so here, for headers may be older. */
 enum { BARRIER_EXPEDITED = 1 << 3, BARRIER_REGISTER_EXPEDITED = 1 << 4 };
 

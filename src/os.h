@@ -103,11 +103,9 @@ uint32_t arn__os_now_ms(void);
 /* Nanoseconds of a monotonic clock. */
 uint64_t arn__os_now_ns(void);
 
-/* The calling thread's number, never 0; and is that thread of this process gone? False if unknown. */
+/* The calling thread's number, and the process's: that of its first thread; in a forked child, of the thread
+ * that forked. */
 int arn__os_thread(void);
-bool arn__os_thread_gone(int thread);
-
-/* The process's number: that of its first thread; in a forked child, of the thread that forked. */
 int arn__os_process(void);
 
 /* Every thread of the process has come by a memory barrier, at some point between the call and its end. False:

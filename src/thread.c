@@ -121,8 +121,6 @@ static void mend_child(struct control *page, struct heap *own)
     struct heap *survivor = atomic_load(&page->survivor);
     if (survivor == NULL)
         survivor = own;
-    if (survivor != NULL)
-        survivor->thread = arn__os_process(); /* its number, for it leads the process */
     bool had_threads =
         atomic_load(&page->told) ? atomic_load(&page->had_threads) : !__libc_single_threaded;
     arn__lock_reset(&heaps_lock);
@@ -234,6 +232,13 @@ static void show(struct heap *heap)
         set_heap(&nobody);
 }
 
+/* Its thread is gone without having told. Under the heaps lock. */
+static bool is_forsaken(struct heap *heap)
+{
+    heap->forsaken = heap->forsaken || arn__tenure_lapsed(&heap->tenure);
+    return heap->forsaken;
+}
+
 /* A thread that is refused the barrier may show its heap once more, and hides it in its next slow path. Those
  * that would not tell of their end, or have told, are left alone: their memory may be gone. One that began to
  * allocate in the last round of destructors does not tell either: it is gone a moment after, which is looked at
@@ -246,7 +251,7 @@ void arn__thread_hide_all(void)
     for (struct heap *heap = all_heaps; heap != NULL; heap = heap->next) {
         struct thread *seat = atomic_load(&heap->seat);
         struct heap *seen = heap;
-        if (seat != NULL && !arn__os_thread_gone(heap->thread))
+        if (seat != NULL && !is_forsaken(heap))
             atomic_compare_exchange_strong(&seat->heap, &seen, &nobody);
     }
     arn__unlock(&heaps_lock, RANK_HEAPS);
@@ -261,15 +266,13 @@ enum {
 };
 
 /* The heap of a thread that is gone without its destructor: it was born in the last round of
- * destructors, or is none of libc's. Looked for among a few heaps each time, round and round. */
+ * destructors, or there is no key. Looked for among a few heaps each time, round and round. */
 static struct heap *take_dead_heap(void)
 {
-    if (atomic_load(&atomic_load(&control)->process) != arn__os_process())
-        return NULL; /* a child that was not noticed: the numbers are its parent's */
     for (unsigned i = 0; i < LOOKED_AT && i < heaps_made; i++) {
         struct heap *heap = next_to_look_at == NULL ? all_heaps : next_to_look_at;
         next_to_look_at = heap->next;
-        if (heap->thread != 0 && arn__os_thread_gone(heap->thread)) {
+        if (is_forsaken(heap)) {
             arn__heap_abandon(heap);
             return heap;
         }
@@ -304,13 +307,13 @@ static struct heap *make_heap(void)
 
 static struct heap *birth(void)
 {
-    int thread = arn__os_thread();
     arn__lock(&heaps_lock, RANK_HEAPS);
     started = started || start();
     struct heap *heap = started ? make_heap() : NULL;
     if (heap != NULL) {
         atomic_store(&heap->seat, NULL);
-        heap->thread = thread;
+        heap->forsaken = false;
+        arn__tenure_begin(&heap->tenure);
     }
     arn__unlock(&heaps_lock, RANK_HEAPS);
     if (heap == NULL)
@@ -359,7 +362,7 @@ static void thread_exits(void *argument)
     else
         arn__heap_abandon(heap);
     heaps_set_aside += heap->set_aside;
-    heap->thread = 0;
+    arn__tenure_end(&heap->tenure);
     heap->next_idle = idle_heaps;
     idle_heaps = heap;
     heaps_idle++;
