@@ -370,6 +370,26 @@ void arn__os_wake(_Atomic uint32_t *word, int sleepers)
     ARN__SYSTEM_CALL(SYS_futex, word, FUTEX_WAKE_PRIVATE, sleepers, NULL, NULL, 0);
 }
 
+/* Compares before it would wake or move sleepers, of whom it is asked to wake and move none: 0 if the word has
+ * the value, -EAGAIN if it has not, -EFAULT if it cannot be read. */
+static long compare(const void *word, uint32_t value)
+{
+    static const uint32_t nobody_sleeps;
+    return ARN__SYSTEM_CALL(SYS_futex, word, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, &nobody_sleeps,
+                            value);
+}
+
+bool arn__os_word_is(const void *word, uint32_t value)
+{
+    return compare(word, value) == 0;
+}
+
+bool arn__os_readable(const void *word)
+{
+    long answer = compare((const void *)((uintptr_t)word & ~(uintptr_t)3), 0);
+    return answer == 0 || answer == -EAGAIN;
+}
+
 /* ---- the rest ---- */
 
 void arn__os_write(int fd, const char *text, size_t bytes)

@@ -61,6 +61,13 @@ void *arn__os_grow(struct os_seed *seed, size_t bytes, size_t alignment);
 /* Puts such memory in place of reserved pages that were never opened. False: they are as they were. */
 bool arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes);
 
+/* Whether the word, anywhere, has this value: the kernel reads it, so that a page that cannot be read does no
+ * harm. False also where the kernel refuses. */
+bool arn__os_word_is(const void *word, uint32_t value);
+
+/* Whether the page of this word can be read, as far as the kernel tells. */
+bool arn__os_readable(const void *word);
+
 /* Makes reserved pages readable and writable. They were never written: where the kernel does not let
  * protection be changed, zero pages take their place. */
 bool arn__os_open(void *start, size_t bytes);

@@ -206,6 +206,38 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *block, un
 
 static struct lock recover_lock;
 
+bool arn__is_marked_apart(const struct block *block)
+{
+    const uint32_t *half = (const uint32_t *)&block->mark; /* little endian: the lower one first */
+    uint64_t mark = arn__mark(block), fresh = arn__fresh_mark(block);
+    return arn__os_word_is(half, (uint32_t)mark) &&
+           (arn__os_word_is(half + 1, (uint32_t)(mark >> 32)) ||
+            arn__os_word_is(half + 1, (uint32_t)(fresh >> 32)));
+}
+
+/* Of blocks that are looked at one after the other. */
+struct look {
+    uintptr_t page; /* the last one that was asked for */
+    bool readable;
+};
+
+/* Whether the block's two words can be read. Pages that others have a share in may be missing in a child, too:
+ * MADV_DONTFORK hides whole pages. */
+static bool can_read(struct look *look, const struct block *block)
+{
+    uintptr_t page = (uintptr_t)&block->mark & ~(uintptr_t)(arn__os_page_bytes() - 1);
+    if (page != look->page)
+        *look = (struct look){page, arn__os_readable(&block->mark)};
+    return look->readable;
+}
+
+static bool is_free_in_child(struct look *look, const struct block *block, size_t block_bytes)
+{
+    if (arn__has_page_of_its_own(block, block_bytes))
+        return arn__is_marked_apart(block);
+    return can_read(look, block) && arn__is_marked(block);
+}
+
 bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
 {
     const struct size_class *shape = &arn__size_classes[pool->class_idx];
@@ -237,9 +269,10 @@ void arn__pool_recover(struct descriptor *pool)
         char *base = arn__pool_base(pool);
         struct block *first = NULL;
         unsigned found = 0;
+        struct look look = {0, false};
         for (unsigned i = 0; i < pool->carved; i++) {
             struct block *block = (struct block *)(base + (size_t)i * block_bytes);
-            if (arn__is_marked(block)) {
+            if (is_free_in_child(&look, block, block_bytes)) {
                 block->next = first;
                 /* Not fresh: a thread that is not here may have been writing to it. */
                 block->mark = arn__mark(block);
@@ -268,12 +301,13 @@ void arn__pool_mend_remote(struct descriptor *pool)
         return; /* and no page is written */
     struct block *block = arn__pool_block(base, (unsigned)(word & 0xffff));
     struct block *last = NULL;
+    struct look look = {0, false};
     unsigned count = 0;
     /* A block without its mark was not linked yet as far as this process can see: the rest of the
      * chain is lost, to be on the safe side. */
     while (block != NULL && count < arn__remote_count(word) &&
            arn__head(arn__descriptor(block)) == pool && arn__pool_starts_block(pool, block) &&
-           arn__is_marked(block)) {
+           can_read(&look, block) && arn__is_marked(block)) {
         last = block;
         block = block->next;
         count++;

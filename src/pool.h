@@ -86,6 +86,18 @@ static inline bool arn__is_marked(const struct block *block)
     return block->mark == arn__mark(block) || block->mark == arn__fresh_mark(block);
 }
 
+/* The same of a block that may be out, whose program may have made its pages unreadable, or have mapped
+ * something over them: the kernel looks. */
+bool arn__is_marked_apart(const struct block *block);
+
+/* A program can protect a page if it has all of it: not the page that a block begins in, unless the block begins
+ * with the page and is no smaller. */
+static inline bool arn__has_page_of_its_own(const void *block, size_t block_bytes)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    return block_bytes >= page_bytes && ((uintptr_t)block & (page_bytes - 1)) == 0;
+}
+
 /* Half of either mark: the fast path asks more only if it looks like one. */
 static inline bool arn__looks_marked(const struct block *block)
 {
@@ -202,7 +214,8 @@ bool arn__pool_unshare_empty(char *base, unsigned class_idx);
  * False: no block was ever carved. `base` is the pool's first slice. */
 bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached);
 
-/* Finds the free blocks of an abandoned pool by their marks and puts them into the remote word.
+/* Finds the free blocks of an abandoned pool by their marks and puts them into the remote word. What is on a
+ * page that the child cannot read is out for ever.
  * Must come before any block of it is freed in this process. Does nothing to other pools. */
 void arn__pool_recover(struct descriptor *pool);
 

@@ -22,14 +22,15 @@ enum { STDERR = 2 };
 #define LOOKS_AT_OTHERS __attribute__((no_sanitize("thread")))
 
 /* Carved blocks without the free mark: of a pool that a heap allocates from, whose list only that
- * heap's thread may walk. */
+ * heap's thread may walk. Blocks that are out may have pages that cannot be read. */
 LOOKS_AT_OTHERS static size_t count_unmarked(const struct descriptor *pool, const char *base)
 {
     size_t used = 0;
     size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
     for (unsigned i = 0; i < pool->carved; i++) {
         const struct block *block = (const struct block *)(base + i * block_bytes);
-        used += !arn__is_marked(block);
+        used += arn__has_page_of_its_own(block, block_bytes) ? !arn__is_marked_apart(block)
+                                                             : !arn__is_marked(block);
     }
     return used;
 }
