@@ -99,6 +99,20 @@ static size_t usable(void *block)
     return arn__kind(d) == KIND_POOL ? arn__size_classes[d->class_idx].block_bytes : d->block_bytes;
 }
 
+static void perturb_taken(void *block, size_t bytes)
+{
+    if (__builtin_expect(arn__options.perturb != 0, false))
+        memset(block, ~(int)arn__options.perturb, bytes);
+}
+
+/* Before it is anybody else's. A map is about to go. */
+static void perturb_freed(void *block)
+{
+    if (__builtin_expect(arn__options.perturb != 0, false) &&
+        arn__kind(arn__descriptor(block)) != KIND_MAP)
+        memset(block, (int)arn__options.perturb, usable(block));
+}
+
 /* While inside. */
 static void *alloc_inside(struct heap *heap, const struct request *request)
 {
@@ -133,6 +147,8 @@ static void *alloc(struct request *request, const struct traceback *traceback)
     }
     if (block == NULL)
         errno = ENOMEM;
+    else if (!request->zeroed)
+        perturb_taken(block, request->bytes);
     return block;
 }
 
@@ -266,6 +282,7 @@ static bool free_interrupting(void *pointer)
 {
     struct descriptor *d = arn__descriptor(pointer);
     struct block *block = pointer;
+    perturb_freed(pointer);
     /* Not at once if it may be traced: that takes a lock to end. */
     if (arn__kind(d) == KIND_MAP && !arn__traces(ARN_TRACE_BLOCKS) && arn__large_unmap(pointer))
         return true;
@@ -281,6 +298,7 @@ static bool free_interrupting(void *pointer)
 
 static bool free_in(struct heap *heap, void *pointer)
 {
+    perturb_freed(pointer);
     if (arn__traces(ARN_TRACE_BLOCKS))
         arn__trace_remove(pointer); /* before anybody else can have the block */
     if (arn__kind(arn__descriptor(pointer)) != KIND_POOL)
@@ -319,7 +337,7 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
 void arn__free_slow(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
-    if (arn__thread_is_settled() && !arn__traces(ARN_TRACE_BLOCKS)) {
+    if (arn__thread_is_settled() && !arn__thread_is_watched()) {
         bool holds = arn__heap_may_hold(ARN__PEEK(arn__thread.heap), d);
         /* A handler that forks now must not have its child mend the heap: this push goes on there. */
         bool inside = arn__thread.inside;
@@ -344,6 +362,12 @@ void arn__free_emptied(const void *block)
 }
 
 /* ---- looking, resizing ---- */
+
+bool arn__may_be_ours(const void *pointer)
+{
+    return arn__has_tract(pointer) && (arn__kind(arn__descriptor(pointer)) != KIND_NONE ||
+                                     arn__arena(pointer)->state != ARENA_NONE);
+}
 
 size_t arn__usable(void *block, const char *function)
 {
@@ -410,6 +434,8 @@ static void *resize_inside(void *block, size_t old_bytes, size_t bytes,
 static void *alloc_growing(size_t bytes, const struct traceback *traceback)
 {
     void *target = arn__large_alloc_growing(bytes);
+    if (target != NULL)
+        perturb_taken(target, bytes);
     if (target != NULL && traceback != NULL)
         arn__trace_put(target, usable(target), NULL, traceback);
     return target;
@@ -476,6 +502,15 @@ ARN__ENTRY void *arn__realloc(void *block, size_t bytes, const char *function)
                    ? resize_large_traced(block, old_bytes, bytes, function)
                    : resize_large(block, old_bytes, bytes, function, NULL);
     return move_to_new(block, old_bytes, bytes, function);
+}
+
+void arn__perturb(unsigned value)
+{
+    arn__thread_settle();
+    arn__thread_read_options(); /* they come first, and this last */
+    arn__options.perturb = value;
+    if (value != 0)
+        arn__thread_hide_all();
 }
 
 bool arn__trim(size_t keep_bytes)
@@ -545,27 +580,27 @@ ARN__ENTRY int arn_posix_memalign(void **block, size_t alignment, size_t bytes)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
-    int saved = errno;
     void *result = arn__aligned(alignment, bytes);
-    errno = saved; /* POSIX: the answer is the return value */
     if (result == NULL)
         return ENOMEM;
     *block = result;
     return 0;
 }
 
-ARN__ENTRY void *arn_memalign(size_t alignment, size_t bytes)
+/* glibc rounds up what is not a power of two. */
+size_t arn__memalign_power(size_t alignment)
 {
     if (__builtin_expect(is_power_of_two(alignment), true))
-        return arn__aligned(alignment, bytes);
-    if (alignment > SIZE_MAX / 2 + 1) {
-        errno = EINVAL;
-        return NULL;
-    }
-    size_t power = QUANTUM_BYTES; /* glibc rounds up what is not a power of two */
-    while (power < alignment)
+        return alignment;
+    size_t power = QUANTUM_BYTES;
+    while (power != 0 && power < alignment)
         power *= 2;
-    return arn__aligned(power, bytes);
+    return power;
+}
+
+ARN__ENTRY void *arn_memalign(size_t alignment, size_t bytes)
+{
+    return arn__aligned(arn__memalign_power(alignment), bytes);
 }
 
 ARN__ENTRY void *arn_valloc(size_t bytes)
@@ -573,15 +608,18 @@ ARN__ENTRY void *arn_valloc(size_t bytes)
     return arn__aligned(arn__os_page_bytes(), bytes);
 }
 
-ARN__ENTRY void *arn_pvalloc(size_t bytes)
+size_t arn__pvalloc_bytes(size_t bytes)
 {
     size_t page_bytes = arn__os_page_bytes();
-    if (bytes > PTRDIFF_MAX) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (bytes > PTRDIFF_MAX)
+        return bytes;
     size_t rounded = (bytes + page_bytes - 1) & ~(page_bytes - 1);
-    return arn__aligned(page_bytes, rounded == 0 ? page_bytes : rounded);
+    return rounded == 0 ? page_bytes : rounded;
+}
+
+ARN__ENTRY void *arn_pvalloc(size_t bytes)
+{
+    return arn__aligned(arn__os_page_bytes(), arn__pvalloc_bytes(bytes));
 }
 
 size_t arn_malloc_usable_size(void *block)

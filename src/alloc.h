@@ -42,6 +42,19 @@ ARN__SLOW void *arn__aligned_slow(size_t alignment, size_t bytes);
 
 size_t arn__usable(void *block, const char *function);
 
+/* False: no block that this process has, or had; of NULL, too. */
+bool arn__may_be_ours(const void *pointer);
+
+/* What memalign makes of an alignment: a power of two, or 0 if there is none. */
+size_t arn__memalign_power(size_t alignment);
+
+/* What pvalloc makes of a size: whole pages, or what is too much. */
+size_t arn__pvalloc_bytes(size_t bytes);
+
+/* mallopt's M_PERTURB: what is allocated holds the value's complement in every byte, unless it has to be zero, and
+ * what is freed holds its lowest byte; 0: they are left alone. Every call takes the slow path for it. */
+void arn__perturb(unsigned value);
+
 /* malloc_trim: collects this thread's heap, purges down to keep_bytes; true if any went back. */
 bool arn__trim(size_t keep_bytes);
 
@@ -83,7 +96,8 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
 }
 
 /* Whether this is a block that is out, of a pool of this thread's. Only what has an owner, and this
- * thread as such, is read at all. */
+ * thread as such, is read at all. A pointer with other upper bits leads to the same descriptor, and is no multiple
+ * of the block size away from the last block: see arn__is_multiple. */
 static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 {
     if (__builtin_expect(

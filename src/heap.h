@@ -32,8 +32,8 @@ struct heap_list {
     _Alignas(16) struct free_list free;
 };
 
-/* Of a current pool: where its blocks begin, and arn__multiples_end of how many there are so far; zeros if
- * there is none. For arenite/inline.h, which knows them without a look at descriptors. */
+/* Of a current pool: where its blocks begin, and how many there are so far; zeros if there is none. For
+ * arenite/inline.h, which knows them without a look at descriptors. */
 struct extent {
     char *base;
     uint64_t end;

@@ -1,7 +1,14 @@
-/* interpose.c - libc's and C++'s names for what alloc.c does; nothing else.
+/* interpose.c - libc's and C++'s names for what alloc.c does; and who else may have them.
+ *
+ * A program, or a library before this one, may have some of the names itself: a malloc of its own, or
+ * one that watches this. What it then frees must come from where it frees to. So a name of ours that the
+ * caller reached asks for the others by their public names: where glibc builds one on another
+ * (reallocarray on realloc, C++'s operators on malloc and free), and where a block would else come from
+ * a heap that the free in force does not know. arenite(3) has the table.
  *
  * All of them in one object: a static link that took some of libc's names from here and the others
- * from libc would mix two heaps.
+ * from libc would mix two heaps. Weak there, so that the program's own win in every order; of one that
+ * brings libc's own malloc along as well, the linker says that __libc_malloc is defined twice.
  */
 #include <arenite/arenite.h>
 #include <dlfcn.h>
@@ -14,11 +21,14 @@
 #include "alloc.h"
 #include "catch.h"
 #include "diag.h"
+#include "interpose.h"
 #include "options.h"
+#include "os.h"
 #include "stats.h"
 
-#define EXPORT __attribute__((visibility("default"))) ARN__ENTRY
+#define EXPORT __attribute__((visibility("default"), weak)) ARN__ENTRY
 #define ALIAS(name) __attribute__((visibility("default"), alias(#name)))
+#define UNUSED __attribute__((unused))
 
 /* glibc's headers declare these with attributes that an alias need not repeat; and not all of them. */
 #pragma GCC diagnostic ignored "-Wpragmas"
@@ -26,6 +36,43 @@
 #pragma GCC diagnostic ignored "-Wmissing-attributes"
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 #pragma GCC diagnostic ignored "-Wnonnull-compare"
+
+/* ---- which of the names are another's ---- */
+
+/* Before their first use. */
+#pragma weak malloc
+#pragma weak free
+#pragma weak calloc
+#pragma weak memalign
+#pragma weak aligned_alloc
+#pragma weak posix_memalign
+#pragma weak valloc
+#pragma weak pvalloc
+
+/* Ours, whoever has the name. */
+static void *own_malloc(size_t bytes) __attribute__((alias("malloc")));
+static void own_free(void *block) __attribute__((alias("free")));
+static void *own_calloc(size_t count, size_t bytes) __attribute__((alias("calloc")));
+static void *own_memalign(size_t alignment, size_t bytes) __attribute__((alias("memalign")));
+static void *own_aligned_alloc(size_t alignment, size_t bytes)
+    __attribute__((alias("aligned_alloc")));
+static int own_posix_memalign(void **block, size_t alignment, size_t bytes)
+    __attribute__((alias("posix_memalign")));
+static void *own_valloc(size_t bytes) __attribute__((alias("valloc")));
+static void *own_pvalloc(size_t bytes) __attribute__((alias("pvalloc")));
+
+/* Two addresses that the linker has filled in: nothing to keep, and right from the first call on. */
+#define IS_ANOTHERS(name) (name != own_##name)
+/* Compilers take such a comparison for a toss-up; they believe this. */
+#define SELDOM __attribute__((noinline, cold))
+
+/* Blocks come from another's malloc, and go to another's free. */
+#define IS_ELSEWHERE() (IS_ANOTHERS(malloc) && IS_ANOTHERS(free))
+
+bool arn__interpose_has_malloc(void)
+{
+    return !IS_ANOTHERS(malloc);
+}
 
 /* ---- ISO C, POSIX, BSD ---- */
 
@@ -39,8 +86,24 @@ EXPORT void free(void *block)
     arn__free(block, "free");
 }
 
+/* By the malloc and free that are another's, who has left out this. */
+static SELDOM void *calloc_elsewhere(size_t count, size_t bytes)
+{
+    size_t total;
+    if (!IS_ANOTHERS(free) || IS_ANOTHERS(calloc))
+        return arn__calloc(count, bytes);
+    if (__builtin_mul_overflow(count, bytes, &total)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *block = malloc(total);
+    return block == NULL ? NULL : memset(block, 0, total);
+}
+
 EXPORT void *calloc(size_t count, size_t bytes)
 {
+    if (IS_ANOTHERS(malloc))
+        return calloc_elsewhere(count, bytes);
     return arn__calloc(count, bytes);
 }
 
@@ -49,6 +112,7 @@ EXPORT void *realloc(void *block, size_t bytes)
     return arn__realloc(block, bytes, "realloc");
 }
 
+/* By a call even if realloc is ours: tools look at calls of it, too. So are the other forms of free. */
 EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
 {
     size_t total;
@@ -56,55 +120,111 @@ EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
         errno = ENOMEM;
         return NULL;
     }
-    return arn__realloc(block, total, "reallocarray");
+    return realloc(block, total);
 }
 
-EXPORT void free_sized(void *block, size_t bytes)
+EXPORT void free_sized(void *block, UNUSED size_t bytes)
 {
-    (void)bytes;
-    arn__free(block, "free_sized");
+    free(block);
 }
 
-EXPORT void free_aligned_sized(void *block, size_t alignment, size_t bytes)
+EXPORT void free_aligned_sized(void *block, UNUSED size_t alignment, UNUSED size_t bytes)
 {
-    (void)alignment;
-    (void)bytes;
-    arn__free(block, "free_aligned_sized");
-}
-
-EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
-{
-    return arn__aligned(alignment, bytes);
-}
-
-EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes)
-{
-    return arn_posix_memalign(block, alignment, bytes);
-}
-
-EXPORT void *memalign(size_t alignment, size_t bytes)
-{
-    return arn_memalign(alignment, bytes);
-}
-
-EXPORT void *valloc(size_t bytes)
-{
-    return arn_valloc(bytes);
-}
-
-EXPORT void *pvalloc(size_t bytes)
-{
-    return arn_pvalloc(bytes);
-}
-
-EXPORT size_t malloc_usable_size(void *block)
-{
-    return arn__usable(block, "malloc_usable_size");
+    free(block);
 }
 
 EXPORT void cfree(void *block)
 {
-    arn__free(block, "cfree");
+    free(block);
+}
+
+/* ---- aligned blocks ----
+ *
+ * glibc builds none of these on another's name. Who replaces malloc and free has to replace them, too, and
+ * often leaves out some: those are served by what is there. */
+
+/* By the first of the aligned forms that is another's; else by malloc, whose blocks are at multiples of 16. */
+static bool aligned_by_another(void **block, size_t alignment, size_t bytes)
+{
+    if (IS_ANOTHERS(aligned_alloc)) {
+        /* Some insist on a multiple. */
+        size_t rounded = (bytes + alignment - 1) & ~(alignment - 1);
+        *block = aligned_alloc(alignment, rounded < bytes ? bytes : rounded);
+    } else if (IS_ANOTHERS(posix_memalign)) {
+        size_t least = alignment < sizeof(void *) ? sizeof(void *) : alignment;
+        int error = posix_memalign(block, least, bytes);
+        if (error != 0) {
+            errno = error;
+            *block = NULL;
+        }
+    } else if (IS_ANOTHERS(memalign)) {
+        *block = memalign(alignment, bytes);
+    } else if (alignment <= QUANTUM_BYTES) {
+        *block = malloc(bytes);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Nor when such a form asks for this itself: it may be built on one of ours. */
+static SELDOM void *aligned_elsewhere(size_t alignment, size_t bytes)
+{
+    void *block;
+    bool served = false;
+    if (!arn__thread.aligns && alignment != 0 && (alignment & (alignment - 1)) == 0) {
+        arn__thread.aligns = true;
+        served = aligned_by_another(&block, alignment, bytes);
+        arn__thread.aligns = false;
+    }
+    return served ? block : arn__aligned(alignment, bytes);
+}
+
+/* Whether the name was reached that the program meant: if it is another's, he asks for ours. */
+#define ALIGNED(name, alignment, bytes)                                                         \
+    (IS_ELSEWHERE() && !IS_ANOTHERS(name) ? aligned_elsewhere(alignment, bytes)                 \
+                                          : arn__aligned(alignment, bytes))
+
+EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    return ALIGNED(aligned_alloc, alignment, bytes);
+}
+
+/* errno is ENOMEM after that, as in glibc, and programs look. */
+EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes)
+{
+    if (alignment % sizeof(void *) != 0 || alignment == 0 || (alignment & (alignment - 1)) != 0)
+        return EINVAL;
+    void *result = ALIGNED(posix_memalign, alignment, bytes);
+    if (result == NULL)
+        return ENOMEM;
+    *block = result;
+    return 0;
+}
+
+EXPORT void *memalign(size_t alignment, size_t bytes)
+{
+    size_t power = arn__memalign_power(alignment);
+    return ALIGNED(memalign, power, bytes);
+}
+
+EXPORT void *valloc(size_t bytes)
+{
+    return ALIGNED(valloc, arn__os_page_bytes(), bytes);
+}
+
+EXPORT void *pvalloc(size_t bytes)
+{
+    size_t rounded = arn__pvalloc_bytes(bytes);
+    return ALIGNED(pvalloc, arn__os_page_bytes(), rounded);
+}
+
+/* What is not ours is the business of whoever has free: there is nothing to be told of it here. */
+EXPORT size_t malloc_usable_size(void *block)
+{
+    if (IS_ANOTHERS(free) && !arn__may_be_ours(block))
+        return 0;
+    return arn__usable(block, "malloc_usable_size");
 }
 
 /* ---- glibc's own names for them ---- */
@@ -156,21 +276,24 @@ EXPORT struct mallinfo mallinfo(void)
     };
 }
 
-static size_t clamp(int value, size_t least, size_t most)
-{
-    return value < 0 || (size_t)value > most ? most : (size_t)value < least ? least : (size_t)value;
-}
+/* glibc's most: half of what one of its arenas' heaps can be. */
+enum { MMAP_THRESHOLD_MOST = 32 << 20 };
 
-/* 1: done, as near as the bounds of the option allow, or there is nothing here that it could limit.
- * 0: it asks for what is not there. */
+/* 1: done, as far as it can be here, or there is nothing here that it could limit. 0: it asks for what is
+ * not there, or glibc refuses it. */
 EXPORT int mallopt(int parameter, int value)
 {
     switch (parameter) {
     case M_TRIM_THRESHOLD: /* glibc: -1 is never */
-        arn__options.purge_budget_bytes = clamp(value, 0, SIZE_MAX / 4);
+        arn__options.purge_budget_bytes = value < 0 ? SIZE_MAX / 4 : (size_t)value;
         return 1;
-    case M_MMAP_THRESHOLD:
-        arn__options.map_threshold_bytes = clamp(value, (size_t)1 << 20, (size_t)1 << 30);
+    case M_MMAP_THRESHOLD: /* from there on; ours is beyond */
+        if (value < 0 || value > MMAP_THRESHOLD_MOST)
+            return 0;
+        arn__options.map_threshold_bytes = value <= POOLED_BYTES ? POOLED_BYTES : (size_t)value - 1;
+        return 1;
+    case M_PERTURB:
+        arn__perturb((unsigned)value);
         return 1;
     case M_CHECK_ACTION:
         arn__options.misuse = value & 2 ? MISUSE_ABORT : MISUSE_IGNORE;
@@ -181,7 +304,7 @@ EXPORT int mallopt(int parameter, int value)
     case M_MXFAST:
     case M_TOP_PAD:
         return 1;
-    default: /* M_PERTURB, and what nobody knows */
+    default:
         return 0;
     }
 }
@@ -244,13 +367,12 @@ EXPORT int malloc_info(int options, FILE *stream)
  * What only a C++ program has is looked up weakly: the new handler, and the throw of bad_alloc.
  *
  * A program may replace any of them. [new.delete]: the array, sized and nothrow forms call the plain
- * ones; so these do, through their public names, and all are weak, so that the program's own win in
- * a static link, too. */
+ * ones; so these do, through their public names. They call malloc, free and aligned_alloc, as those of
+ * libstdc++ do, where these are another's. */
 
-#define OPERATOR(result, name, mangled, ...)                                \
-    EXPORT __attribute__((weak)) result name(__VA_ARGS__) __asm__(mangled); \
+#define OPERATOR(result, name, mangled, ...)          \
+    EXPORT result name(__VA_ARGS__) __asm__(mangled); \
     result name(__VA_ARGS__)
-#define UNUSED __attribute__((unused))
 
 typedef void (*new_handler)(void);
 
@@ -325,9 +447,23 @@ static void throw_bad_alloc(void)
     abort();
 }
 
-ARN__ENTRY static void *try_new(size_t bytes, size_t alignment)
+static SELDOM void *malloc_elsewhere(size_t bytes)
 {
-    return alignment == 0 ? arn__malloc(bytes) : arn__aligned(alignment, bytes);
+    return malloc(bytes);
+}
+
+static SELDOM void free_elsewhere(void *block)
+{
+    free(block);
+}
+
+ARN__ENTRY static inline void *try_new(size_t bytes, size_t alignment)
+{
+    if (alignment == 0)
+        return IS_ANOTHERS(malloc) ? malloc_elsewhere(bytes) : arn__malloc(bytes);
+    if (IS_ANOTHERS(aligned_alloc) || IS_ELSEWHERE())
+        return aligned_elsewhere(alignment, bytes);
+    return arn__aligned(alignment, bytes);
 }
 
 /* [new.delete.single]: try, call the new handler, try again; without one, throw. */
@@ -452,12 +588,18 @@ OPERATOR(void *, cxx_new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothro
 
 OPERATOR(void, cxx_delete, "_ZdlPv", void *block)
 {
-    arn__free(block, "operator delete");
+    if (IS_ANOTHERS(free))
+        free_elsewhere(block);
+    else
+        arn__free(block, "operator delete");
 }
 
 OPERATOR(void, cxx_delete_aligned, "_ZdlPvSt11align_val_t", void *block, UNUSED size_t alignment)
 {
-    arn__free(block, "operator delete");
+    if (IS_ANOTHERS(free))
+        free_elsewhere(block);
+    else
+        arn__free(block, "operator delete");
 }
 
 OPERATOR(void, cxx_delete_array, "_ZdaPv", void *block)

@@ -9,6 +9,7 @@
 
 enum { STDERR = 2 };
 enum { KEYS_LONGEST = 32 };
+enum { PERTURB_MOST = 255 };
 
 struct options arn__options = {
     .purge_budget_bytes = (size_t)4 << 20,
@@ -40,6 +41,8 @@ static const struct option table[] = {
      {0},
      (size_t)1 << 20,
      (size_t)1 << 30},
+    {"perturb", KIND_COUNT, &arn__options.perturb, {0}, 0, PERTURB_MOST},
+    {"deepbind", KIND_CHOICE, &arn__options.deepbind, {"drop", "keep"}, 0, 0},
 };
 enum { OPTIONS = sizeof table / sizeof *table, CHOICES = 4 };
 
@@ -217,11 +220,50 @@ void arn__options_show(int fd)
     }
 }
 
+/* A number as in C, as far as it goes; too large a one is none. */
+static void perturb(const char *text, const char *source)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned base = text[0] != '0' ? 10 : (text[1] | 0x20) == 'x' ? 16 : 8;
+    size_t value = 0;
+    for (text += base == 16 ? 2 : 0; *text != '\0' && value <= PERTURB_MOST; text++) {
+        const char *digit = memchr(digits, *text >= 'A' ? *text | 0x20 : *text, base);
+        if (digit == NULL)
+            break;
+        value = value * base + (size_t)(digit - digits);
+    }
+    for (size_t i = 0; i < OPTIONS && value <= PERTURB_MOST; i++) {
+        if (table[i].value != &arn__options.perturb)
+            continue;
+        arn__options.perturb = value;
+        sources[i] = source;
+    }
+}
+
+/* What libc has for M_PERTURB: a variable, and an element of another one. */
+static void read_perturb(void)
+{
+    static const char variable[] = "MALLOC_PERTURB_";
+    static const char variables[] = "GLIBC_TUNABLES";
+    static const char name[] = "glibc.malloc.perturb=";
+    bool known;
+    const char *text = arn__os_environment(variable, &known);
+    if (text != NULL)
+        perturb(text, variable);
+    for (text = arn__os_environment(variables, &known); text != NULL; text = strchr(text, ':')) {
+        text += *text == ':';
+        if (strncmp(text, name, sizeof name - 1) == 0)
+            perturb(text + sizeof name - 1, variables);
+    }
+}
+
 bool arn__options_read(void)
 {
     static const char variable[] = "ARENITE_OPTIONS";
     bool known;
     const char *text = arn__os_environment(variable, &known);
+    if (known)
+        read_perturb();
     if (text == NULL)
         return known;
     arn__options_apply(text, variable);

@@ -14,6 +14,7 @@ enum { HUGE_OFF, HUGE_AUTO, HUGE_ALWAYS };
 enum { MISUSE_ABORT, MISUSE_IGNORE };
 enum { STATS_OFF, STATS_EXIT };
 enum { SWITCH_OFF, SWITCH_ON };
+enum { DEEPBIND_DROP, DEEPBIND_KEEP };
 
 struct options {
     size_t show;                /* SWITCH_ON: print the values in force */
@@ -23,11 +24,14 @@ struct options {
     size_t huge;                /* huge pages: HUGE_OFF, _AUTO, _ALWAYS */
     size_t misuse;              /* MISUSE_ABORT or MISUSE_IGNORE */
     size_t map_threshold_bytes; /* requests above this are mappings of their own */
+    size_t perturb;             /* not 0: blocks are overwritten as they come and go; see arn__perturb */
+    size_t deepbind;            /* RTLD_DEEPBIND: DEEPBIND_DROP or DEEPBIND_KEEP; see plugin.c */
 };
 
 extern struct options arn__options;
 
-/* Reads ARENITE_OPTIONS if libc has its environment by now. True: no need to call again. */
+/* Reads MALLOC_PERTURB_ and its tunable, as libc does, and then ARENITE_OPTIONS, if libc has its environment by
+ * now. True: no need to call again. */
 bool arn__options_read(void);
 
 /* Applies "key=value,…"; says one line on stderr for each part that is wrong, and goes on. */

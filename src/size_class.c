@@ -11,10 +11,10 @@ enum { SLICE = 16384 };
  * every single block. */
 #define THRESHOLD(bytes) ((CAPACITY(bytes) + 7) / 8)
 
-#define CLASS(bytes)                                               \
-    {                                                              \
-        (bytes), CAPACITY(bytes), SLICES(bytes), THRESHOLD(bytes), \
-            (uint64_t)(((unsigned __int128)1 << 64) / (bytes)) + 1 \
+#define CLASS(bytes)                                                     \
+    {                                                                    \
+        (bytes), CAPACITY(bytes), SLICES(bytes), THRESHOLD(bytes),       \
+            ((uint64_t)(((unsigned __int128)1 << 64) / (bytes)) + 1) | 1 \
     }
 
 #define FOUR(first, step) \

@@ -25,7 +25,7 @@ struct size_class {
     uint16_t capacity; /* blocks of a pool */
     uint8_t slices;    /* of a pool: 1, 4 or 16 */
     uint8_t threshold; /* free blocks that make a full pool worth using again: an eighth */
-    uint64_t inverse;  /* 2^64 / block_bytes, rounded down, plus 1: see arn__is_multiple */
+    uint64_t inverse;  /* the first odd number above 2^64 / block_bytes: see arn__is_multiple */
 };
 
 extern const struct size_class arn__size_classes[CLASSES];
@@ -66,22 +66,16 @@ static inline size_t arn__aligned_last(size_t last, size_t alignment)
 
 /* offset % block_bytes == 0, by one multiplication, for the offsets that a pool has (below 2^18).
  * After Lemire, Kaser, Kurz: "Faster Remainder by Direct Computation" (2019): the product's low 64
- * bits are below offset (2^18) for a multiple, and at least 2^64 / 2^15 otherwise; any bound in
+ * bits are below 2 * offset (2^19) for a multiple, and at least 2^64 / 2^15 otherwise; any bound in
  * between tells them apart, and a shift is the shortest comparison. Offsets below 0 give what is below
- * 2^64, by as little as those above 0 are above 0, or lies in the middle: no multiple either. */
+ * 2^64, by as little as those above 0 are above 0, or lies in the middle: no multiple either.
+ *
+ * Nor is what is a multiple of 2^41 away from an offset of the pool, however far: the inverse is odd, so
+ * that the product is as far from a multiple's. So a pointer with other bits above the 41st, which leads to
+ * the same descriptor, is told apart from the block. */
 static inline bool arn__is_multiple(uint64_t offset, uint64_t inverse)
 {
     return offset * inverse >> 40 == 0;
-}
-
-/* offset * inverse is below this for the first `count` multiples of block_bytes, and for no other offset less
- * than 2^48 away. With e = inverse * block_bytes - 2^64, which is 1 to block_bytes: multiple n has the product
- * n * e, which is above for a later one, and below 0 for one before the first; what is between two multiples
- * has one between 2^48 and 2^64 - 2^48, or nearly. Of a power of two, `count`: a rotation costs less. */
-static inline uint64_t arn__multiples_end(const struct size_class *class, uint64_t count)
-{
-    bool is_power = (class->block_bytes & (class->block_bytes - 1)) == 0;
-    return is_power ? count : class->inverse * class->block_bytes * count;
 }
 
 #endif

@@ -218,17 +218,17 @@ static void hide(void)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Not while blocks are traced, not even for a moment: a handler's free would miss the trace. If that begins as
+/* Not while blocks are watched, not even for a moment: a handler's free would miss the trace. If that begins as
  * the heap comes into sight, either this thread sees it after, or the store of arn__thread_hide_all comes
  * last, for it follows a barrier that this thread has come by in between. */
 static void show(struct heap *heap)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    if (arn__traces(ARN_TRACE_BLOCKS))
+    if (arn__thread_is_watched())
         return;
     set_heap(heap);
     atomic_signal_fence(memory_order_seq_cst);
-    if (arn__traces(ARN_TRACE_BLOCKS))
+    if (arn__thread_is_watched())
         set_heap(&nobody);
 }
 
@@ -405,9 +405,10 @@ static void free_deferred(struct heap *heap, struct deferred *_Atomic *first)
 /* ---- entering ---- */
 
 /* Again and again until libc has its environment; one thread at a time. */
-static void read_options(void)
+void arn__thread_read_options(void)
 {
-    if (atomic_exchange(&options_being_read, true))
+    if (atomic_load_explicit(&options_known, memory_order_relaxed) ||
+        atomic_exchange(&options_being_read, true))
         return;
     if (!atomic_load(&options_known))
         atomic_store(&options_known, arn__options_read());
@@ -426,7 +427,7 @@ struct heap *arn__thread_enter(void)
         return NULL;
     }
     if (__builtin_expect(!atomic_load_explicit(&options_known, memory_order_relaxed), false))
-        read_options();
+        arn__thread_read_options();
     if (heap == NULL)
         heap = arn__thread.departed ? NULL : birth();
     if (heap == NULL) {
@@ -464,6 +465,11 @@ void arn__thread_leave(struct heap *heap)
         show(heap);
     atomic_signal_fence(memory_order_seq_cst);
     arn__thread.inside = false;
+}
+
+bool arn__thread_has_started(void)
+{
+    return atomic_load_explicit(&control, memory_order_relaxed) != &before_start;
 }
 
 void arn__thread_settle(void)

@@ -10,16 +10,18 @@
 #include <stdbool.h>
 
 #include "heap.h"
+#include "options.h"
 #include "trace/table.h"
 
 /* All the thread-local storage there is. */
 struct thread {
     /* What the fast paths see: its heap; or one with empty lists, which stands for none: it has none (yet), is
-     * inside, or blocks are traced. The thread's own, but for arn__thread_hide_all. */
+     * inside, or blocks are watched. The thread's own, but for arn__thread_hide_all. */
     _Atomic(struct heap *) heap;
     bool inside;      /* a slow path */
     bool unwinds;     /* takes a traceback */
     bool departed;    /* its heap was given up at exit: it gets no other */
+    bool aligns;      /* by another's malloc: see interpose.c */
     struct heap *own; /* NULL: it has none */
 };
 
@@ -47,9 +49,21 @@ static inline bool arn__thread_is_settled(void)
 struct heap *arn__thread_enter_quick(void);
 void arn__thread_leave_quick(struct heap *heap);
 
-/* Blocks are traced from now on (arn__tracing says so already): the fast paths of all threads find nothing any
+/* Every block that comes or goes is looked at: it is traced, or overwritten. */
+static inline bool arn__thread_is_watched(void)
+{
+    return arn__traces(ARN_TRACE_BLOCKS) || __builtin_expect(arn__options.perturb != 0, false);
+}
+
+/* Blocks are watched from now on (arn__thread_is_watched says so already): the fast paths of all threads find nothing any
  * more, for their heaps are out of sight until they leave a slow path after the end of that. */
 void arn__thread_hide_all(void);
+
+/* A block was asked for. */
+bool arn__thread_has_started(void);
+
+/* Sees to it that the options are known, if they can be now. */
+void arn__thread_read_options(void);
 
 /* Sees to it that a forked child is mended, if it can be now. */
 void arn__thread_settle(void);

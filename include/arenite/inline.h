@@ -128,14 +128,20 @@ ARN__INLINE size_t arn__inline_block_bytes(size_t bytes)
     return (bytes + step - 1) / step * step;
 }
 
-/* Below an extent's end for the offsets of its blocks, and for no others: rotated if block_bytes is a power of
- * two, which gives the block's number, else times the inverse (see arn__multiples_end). */
+/* A block's number for its offset, and for no other of the 2^64 offsets: divided modulo 2^64 by the odd part of
+ * block_bytes, then rotated (Warren: "Hacker's Delight", 10-17). The compiler leaves a multiplication and a
+ * rotation of it. */
 ARN__INLINE uint64_t arn__inline_position(uint64_t offset, uint64_t block_bytes)
 {
     int shift = __builtin_ctzll(block_bytes);
-    uint64_t inverse =
-        -block_bytes / block_bytes + 2; /* 2^64 / block_bytes, rounded down, plus 1 */
-    return block_bytes >> shift == 1 ? offset >> shift | offset << (64 - shift) : offset * inverse;
+    uint64_t odd = block_bytes >> shift;
+    uint64_t inverse = odd * 3 ^ 2; /* of the lowest 5 bits; each step has twice as many */
+    inverse *= 2 - odd * inverse;
+    inverse *= 2 - odd * inverse;
+    inverse *= 2 - odd * inverse;
+    inverse *= 2 - odd * inverse;
+    uint64_t product = offset * inverse;
+    return product >> shift | product << (64 - shift);
 }
 
 /* The slow ways: misuse is reported of the function that was called. */

@@ -124,6 +124,9 @@ static const char *const exported[] = {
     "realloc",
     "reallocarray",
     "valloc",
+    /* plug-ins */
+    "dlmopen",
+    "dlopen",
     /* glibc */
     "__libc_calloc",
     "__libc_free",

@@ -43,8 +43,9 @@ static size_t lines(const char *text)
 
 static void show(void)
 {
-    static const char *const keys[] = {"show",       "stats",  "purge_budget", "purge_delay_ms",
-                                       "huge_pages", "misuse", "map_threshold"};
+    static const char *const keys[] = {"show",          "stats",   "purge_budget",
+                                       "purge_delay_ms", "huge_pages", "misuse",
+                                       "map_threshold",  "perturb",    "deepbind"};
     char line[100];
     with("show=1", "quiet");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -20,11 +20,10 @@ TEST(inline_, classes_are_those_of_the_library)
 
 static bool is_in_extent(const struct size_class *class, int64_t offset, uint64_t count)
 {
-    return arn__inline_position((uint64_t)offset, class->block_bytes) <
-           arn__multiples_end(class, count);
+    return arn__inline_position((uint64_t)offset, class->block_bytes) < count;
 }
 
-/* Distances up to 2^48, about each of which all offsets are looked at. */
+/* Distances up to 2^63, about each of which all offsets are looked at. */
 static bool is_exact(const struct size_class *class, int64_t distance, unsigned count)
 {
     int64_t bytes = class->block_bytes;
@@ -47,11 +46,11 @@ TEST(inline_, what_is_in_an_extent_is_told_from_everything_else)
                     FAIL("about %ld, %u blocks of %u", (long)offset, counts[i], class->block_bytes);
             }
         }
-        for (unsigned shift = 18; shift <= 48; shift++) {
+        for (unsigned shift = 18; shift <= 62; shift++) {
             int64_t distance = (int64_t)1 << shift;
-            distance -= shift == 48 ? class->block_bytes * 4 : 0;
             if (!is_exact(class, distance, class->capacity) ||
-                !is_exact(class, -distance, class->capacity))
+                !is_exact(class, -distance, class->capacity) ||
+                !is_exact(class, INT64_MAX - distance, class->capacity))
                 FAIL("about 2^%u, of %u", shift, class->block_bytes);
         }
     }

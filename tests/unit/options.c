@@ -35,7 +35,7 @@ TEST(options, have_their_defaults)
 static void every_key(void)
 {
     SAID("show=1,stats=exit,purge_budget=123,purge_delay_ms=7,huge_pages=always,misuse=ignore,"
-         "map_threshold=2M");
+         "map_threshold=2M,perturb=165,deepbind=keep");
     EXPECT_EQ(arn__options.show, SWITCH_ON);
     EXPECT_EQ(arn__options.stats, STATS_EXIT);
     EXPECT_EQ(arn__options.purge_budget_bytes, 123);
@@ -43,7 +43,10 @@ static void every_key(void)
     EXPECT_EQ(arn__options.huge, HUGE_ALWAYS);
     EXPECT_EQ(arn__options.misuse, MISUSE_IGNORE);
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)2 << 20);
-    SAID("show=0,stats=off,huge_pages=off,misuse=abort");
+    EXPECT_EQ(arn__options.perturb, 165);
+    EXPECT_EQ(arn__options.deepbind, DEEPBIND_KEEP);
+    SAID("show=0,stats=off,huge_pages=off,misuse=abort,deepbind=drop");
+    EXPECT_EQ(arn__options.deepbind, DEEPBIND_DROP);
     EXPECT_EQ(arn__options.show, SWITCH_OFF);
     EXPECT_EQ(arn__options.stats, STATS_OFF);
     EXPECT_EQ(arn__options.huge, HUGE_OFF);
@@ -124,6 +127,7 @@ TEST(options, bounds_hold)
     SAID("map_threshold=1025M", "arenite: test: bad value 'map_threshold=1025M'; use 1048576 to "
                                 "1073741824 bytes (K, M, G)\n");
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 30);
+    SAID("perturb=256", "arenite: test: bad value 'perturb=256'; use 0 to 255\n");
     restore();
 }
 
@@ -202,7 +206,9 @@ static void shows(void)
                                   "arenite: option purge_delay_ms=1000 (default)\n"
                                   "arenite: option huge_pages=auto (default)\n"
                                   "arenite: option misuse=ignore (somewhere)\n"
-                                  "arenite: option map_threshold=33554432 (default)\n");
+                                  "arenite: option map_threshold=33554432 (default)\n"
+                                  "arenite: option perturb=0 (default)\n"
+                                  "arenite: option deepbind=drop (default)\n");
 }
 
 TEST(options, show_their_values_and_where_from)
