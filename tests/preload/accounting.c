@@ -283,6 +283,27 @@ static void options(void)
     CHECK(mallinfo2().hblks == maps);
     free(block);
     CHECK(mallopt(12345, 1) == 0);
+    CHECK(mallopt(M_MMAP_THRESHOLD, -1) == 0); /* as glibc has it: at most 32 MiB */
+    CHECK(mallopt(M_MMAP_THRESHOLD, (32 << 20) + 1) == 0);
+    block = malloc(3 << 20);
+    CHECK(mallinfo2().hblks == maps);
+    free(block);
+    CHECK(mallopt(M_MMAP_THRESHOLD, 50000) == 1); /* a small one is honoured, too, from 32 KiB on */
+    block = malloc(50000);
+    CHECK(mallinfo2().hblks == maps + 1);
+    void *smaller = malloc(49999);
+    CHECK(mallinfo2().hblks == maps + 1);
+    CHECK((block = realloc(block, 100000)) != NULL && mallinfo2().hblks == maps + 1);
+    CHECK((block = realloc(block, 40000)) != NULL);
+    free(block);
+    free(smaller);
+    CHECK(mallopt(M_MMAP_THRESHOLD, 0) == 1);
+    block = malloc(32769);
+    smaller = malloc(32768);
+    CHECK(mallinfo2().hblks == maps + 1);
+    free(block);
+    free(smaller);
+    CHECK(mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1);
 }
 
 int main(void)

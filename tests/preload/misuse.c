@@ -215,7 +215,7 @@ static const struct {
      {"not allocated by arenite", "already freed: nothing is allocated here any more"}},
     {"realloc freed", realloc_freed, "realloc", {"already freed"}},
     {"realloc foreign", realloc_foreign, "realloc", {"not allocated by arenite"}},
-    {"realloc inside", realloc_inside, "reallocarray", {"not the start of a block"}},
+    {"realloc inside", realloc_inside, "realloc", {"not the start of a block"}},
     {"size of freed", size_of_freed, "malloc_usable_size", {"already freed"}},
 };
 enum { MISUSES = sizeof misuses / sizeof *misuses };

@@ -14,7 +14,7 @@ static const size_t sizes[] = {1, 24, 100, 1000, 1025, 5000, 32768, 32769, 20000
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 /* Compilers know that memory which was just allocated holds nothing, and that freed memory is gone. */
-static unsigned char *volatile seen;
+static __thread unsigned char *volatile seen;
 
 static int holds(const void *block, size_t from, size_t bytes, unsigned byte)
 {
