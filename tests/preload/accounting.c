@@ -306,6 +306,33 @@ static void options(void)
     CHECK(mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1);
 }
 
+static int has_said;
+
+static void *says_although_cancelled(void *unused)
+{
+    CHECK(pthread_cancel(pthread_self()) == 0);
+    malloc_stats();
+    has_said = 1;
+    pthread_testcancel();
+    return unused;
+}
+
+/* As in glibc, no point of cancellation: a thread that ended in the middle would keep a lock, or say half. */
+static void statistics_while_cancelled(void)
+{
+    pthread_t thread;
+    void *result = NULL;
+    int kept = dup(2), nothing = open("/dev/null", O_WRONLY);
+    CHECK(kept >= 0 && nothing >= 0 && dup2(nothing, 2) == 2);
+    int error = pthread_create(&thread, NULL, says_although_cancelled, NULL);
+    if (error == 0)
+        error = pthread_join(thread, &result);
+    CHECK(dup2(kept, 2) == 2);
+    close(kept);
+    close(nothing);
+    CHECK(error == 0 && has_said && result == PTHREAD_CANCELED);
+}
+
 int main(void)
 {
     struct mallinfo2 start = mallinfo2();
@@ -331,5 +358,6 @@ int main(void)
     trim_keeps();
     info();
     options();
+    statistics_while_cancelled();
     return 0;
 }
