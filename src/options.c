@@ -18,21 +18,21 @@ struct options arn__options = {
     .map_threshold_bytes = (size_t)32 << 20,
 };
 
-enum kind { KIND_CHOICE, KIND_BYTES, KIND_COUNT };
+enum kind { KIND_CHOICE, KIND_BYTES, KIND_MS };
 
 struct option {
     const char *key;
     enum kind kind;
     size_t *value;
     const char *choices[4]; /* KIND_CHOICE: the name of each value, in order */
-    size_t least, most;     /* KIND_BYTES, KIND_COUNT: bounds, inclusive */
+    size_t least, most;     /* KIND_BYTES, KIND_MS: bounds, inclusive */
 };
 
 static const struct option table[] = {
     {"show", KIND_CHOICE, &arn__options.show, {"0", "1"}, 0, 0},
     {"stats", KIND_CHOICE, &arn__options.stats, {"off", "exit"}, 0, 0},
     {"purge_budget", KIND_BYTES, &arn__options.purge_budget_bytes, {0}, 0, SIZE_MAX / 4},
-    {"purge_delay_ms", KIND_COUNT, &arn__options.purge_delay_ms, {0}, 0, 1u << 30},
+    {"purge_delay_ms", KIND_MS, &arn__options.purge_delay_ms, {0}, 0, 1u << 30},
     {"huge_pages", KIND_CHOICE, &arn__options.huge, {"off", "auto", "always"}, 0, 0},
     {"misuse", KIND_CHOICE, &arn__options.misuse, {"abort", "ignore"}, 0, 0},
     {"map_threshold",
@@ -45,6 +45,20 @@ static const struct option table[] = {
     {"deepbind", KIND_CHOICE, &arn__options.deepbind, {"drop", "keep"}, 0, 0},
 };
 enum { OPTIONS = sizeof table / sizeof *table, CHOICES = 4 };
+
+/* What may follow a number; each list begins with none and ends with the largest. */
+struct unit {
+    const char *name;
+    size_t factor;
+};
+enum { UNITS_MOST = 5 };
+static const struct unit byte_units[UNITS_MOST] = {{"", 1},
+                                                   {"K", (size_t)1 << 10},
+                                                   {"M", (size_t)1 << 20},
+                                                   {"G", (size_t)1 << 30},
+                                                   {"T", (size_t)1 << 40}};
+static const struct unit time_units[UNITS_MOST] = {
+    {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}};
 
 /* Where each value is from; NULL: the default. */
 static const char *sources[OPTIONS];
@@ -102,37 +116,79 @@ static void complain_key(const char *source, const char *key, size_t length)
     complain(source, "unknown option", key, length, "; the nearest is ", nearest);
 }
 
-/* Digits with an optional K, M or G; false on anything else, or when it does not fit. */
-static bool parse_number(const char *text, size_t length, bool suffixes, size_t *value)
-{
-    size_t result = 0;
-    size_t at = 0;
-    for (; at < length && text[at] >= '0' && text[at] <= '9'; at++) {
-        size_t digit = (size_t)(text[at] - '0');
-        if (result > (SIZE_MAX - digit) / 10)
-            return false;
-        result = result * 10 + digit;
-    }
-    if (at == 0)
-        return false;
-    if (suffixes && at + 1 == length) {
-        static const char letters[] = "KMG";
-        const char *letter = strchr(letters, text[at] & ~0x20);
-        if (letter == NULL || *letter == '\0')
-            return false;
-        unsigned shift = 10 * (unsigned)(letter - letters + 1);
-        if (result > SIZE_MAX >> shift)
-            return false;
-        result <<= shift;
-        at++;
-    }
-    *value = result;
-    return at == length;
-}
-
 static bool equal(const char *text, size_t length, const char *word)
 {
     return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+/* Where the digits from `at` on end. */
+static size_t digits_end(const char *text, size_t length, size_t at)
+{
+    while (at < length && text[at] >= '0' && text[at] <= '9')
+        at++;
+    return at;
+}
+
+/* False if it does not fit. */
+static bool parse_digits(const char *digits, size_t count, size_t *value)
+{
+    *value = 0;
+    for (size_t i = 0; i < count; i++)
+        if (__builtin_mul_overflow(*value, 10, value) ||
+            __builtin_add_overflow(*value, (size_t)(digits[i] - '0'), value))
+            return false;
+    return true;
+}
+
+/* The unit that the word names; a size's letter may be small. NULL: none does. */
+static const struct unit *find_unit(const struct unit *units, const char *word, size_t length)
+{
+    char letter = 0;
+    if (units == byte_units && length == 1) {
+        letter = (char)(word[0] & ~0x20);
+        word = &letter;
+    }
+    for (size_t i = 0; i < UNITS_MOST && units[i].name != NULL; i++)
+        if (equal(word, length, units[i].name))
+            return &units[i];
+    return NULL;
+}
+
+/* What ".25" adds, rounded down: 0.25 of the unit. What is behind the sixth digit is less than a
+ * millionth, and lets no product overflow. */
+static size_t fraction_of(const struct unit *unit, const char *digits, size_t count)
+{
+    size_t value = 0, scale = 1;
+    for (size_t i = 0; i < count && i < 6; i++) {
+        value = value * 10 + (size_t)(digits[i] - '0');
+        scale *= 10;
+    }
+    return value * unit->factor / scale;
+}
+
+/* Digits, a unit; with a unit above the smallest also a point and more digits, as in 1.5M. False on
+ * anything else, or when it does not fit. */
+static bool parse_number(const char *text, size_t length, const struct unit *units, size_t *value)
+{
+    size_t point = digits_end(text, length, 0), end = point, whole;
+    if (point == 0 || !parse_digits(text, point, &whole))
+        return false;
+    if (point < length && text[point] == '.') {
+        end = digits_end(text, length, point + 1);
+        if (end == point + 1)
+            return false;
+    }
+    const struct unit *unit = find_unit(units, text + end, length - end);
+    if (unit == NULL || (end > point && unit->factor == 1) ||
+        __builtin_mul_overflow(whole, unit->factor, value))
+        return false;
+    size_t fraction = end == point ? 0 : fraction_of(unit, text + point + 1, end - point - 1);
+    return !__builtin_add_overflow(*value, fraction, value);
+}
+
+static const struct unit *units_of(const struct option *option)
+{
+    return option->kind == KIND_BYTES ? byte_units : time_units;
 }
 
 static bool set(const struct option *option, const char *text, size_t length)
@@ -147,11 +203,22 @@ static bool set(const struct option *option, const char *text, size_t length)
         return false;
     }
     size_t value;
-    if (!parse_number(text, length, option->kind == KIND_BYTES, &value) || value < option->least ||
+    if (!parse_number(text, length, units_of(option), &value) || value < option->least ||
         value > option->most)
         return false;
     *option->value = value;
     return true;
+}
+
+/* Sizes with the largest unit that is not more, as the table and the manual have them. All bounds are
+ * whole but the largest of sizes, which is rounded down. */
+static void print_bound(struct line *line, const struct option *option, size_t bound)
+{
+    size_t i = 0;
+    while (option->kind == KIND_BYTES && i + 1 < UNITS_MOST && bound >= byte_units[i + 1].factor)
+        i++;
+    arn__line_decimal(line, bound / byte_units[i].factor);
+    arn__line_text(line, byte_units[i].name);
 }
 
 /* "; use off, auto or always" and the like. */
@@ -165,40 +232,44 @@ static void complain_value(const char *source, const struct option *option, cons
             arn__line_text(&expected, option->choices[i]);
         }
     } else {
-        arn__line_decimal(&expected, option->least);
+        print_bound(&expected, option, option->least);
         arn__line_text(&expected, " to ");
-        arn__line_decimal(&expected, option->most);
-        if (option->kind == KIND_BYTES)
-            arn__line_text(&expected, " bytes (K, M, G)");
+        print_bound(&expected, option, option->most);
+        arn__line_text(&expected,
+                       option->kind == KIND_BYTES ? " (bytes, K, M, G, T)" : " (ms, s, m)");
     }
     expected.text[expected.length] = '\0';
     complain(source, "bad value", part, length, "; use ", expected.text);
 }
 
-static void apply_part(const char *part, size_t length, const char *source)
+static bool apply_part(const char *part, size_t length, const char *source)
 {
     const char *equals = memchr(part, '=', length);
     size_t key_length = equals == NULL ? length : (size_t)(equals - part);
     for (size_t i = 0; i < OPTIONS; i++) {
         if (!equal(part, key_length, table[i].key))
             continue;
-        if (equals != NULL && set(&table[i], equals + 1, length - key_length - 1))
+        if (equals != NULL && set(&table[i], equals + 1, length - key_length - 1)) {
             sources[i] = source;
-        else
-            complain_value(source, &table[i], part, length);
-        return;
+            return true;
+        }
+        complain_value(source, &table[i], part, length);
+        return false;
     }
     complain_key(source, part, key_length);
+    return false;
 }
 
-void arn__options_apply(const char *text, const char *source)
+bool arn__options_apply(const char *text, const char *source)
 {
-    while (*text != '\0') {
+    bool right = true;
+    for (;;) {
+        text += strspn(text, " ,");
+        if (*text == '\0')
+            return right;
         size_t length = strcspn(text, ",");
-        if (length > 0)
-            apply_part(text, length, source);
+        right = apply_part(text, length, source) && right;
         text += length;
-        text += *text == ',';
     }
 }
 

@@ -2,7 +2,7 @@
  *
  * One table in options.c names every key, its values and its bounds; show=1 prints it, and a test
  * compares that with the list in arenite(7). Read once, at the first block, and never in set-uid
- * programs.
+ * programs. The command checks what it is given by the same table.
  */
 #ifndef ARENITE_OPTIONS_H
 #define ARENITE_OPTIONS_H
@@ -34,8 +34,9 @@ extern struct options arn__options;
  * now. True: no need to call again. */
 bool arn__options_read(void);
 
-/* Applies "key=value,…"; says one line on stderr for each part that is wrong, and goes on. */
-void arn__options_apply(const char *text, const char *source);
+/* Applies "key=value,…", with or without spaces after the commas; says one line on stderr for each part
+ * that is wrong, and goes on. True: none was. */
+bool arn__options_apply(const char *text, const char *source);
 
 /* Prints each option's value and where it is from, one line each. */
 void arn__options_show(int fd);

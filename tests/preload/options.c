@@ -65,6 +65,11 @@ static void show(void)
                 "arenite: option map_threshold=1073741824 (ARENITE_OPTIONS)\n");
     expect_part("show=1,huge_pages=always", "quiet",
                 "arenite: option huge_pages=always (ARENITE_OPTIONS)\n");
+    expect_part("show=1, purge_budget=1.5M", "quiet",
+                "arenite: option purge_budget=1572864 (ARENITE_OPTIONS)\n");
+    expect_part("show=1,purge_budget=1T,purge_delay_ms=2s", "quiet",
+                "arenite: option purge_budget=1099511627776 (ARENITE_OPTIONS)\n"
+                "arenite: option purge_delay_ms=2000 (ARENITE_OPTIONS)\n");
     /* The last one counts. */
     expect_part("misuse=ignore,show=1,misuse=abort", "quiet",
                 "arenite: option misuse=abort (ARENITE_OPTIONS)\n");
@@ -98,6 +103,7 @@ static void refused(void)
     expect_part("huge_page=off", "quiet", "; the nearest is huge_pages\n");
     expect_part("misues=ignore", "quiet", "; the nearest is misuse\n");
     expect_part("misuse=ingore", "quiet", "abort or ignore");
+    expect_part("map_threshold=12", "quiet", "'map_threshold=12'; use 1M to 1G ");
     expect_part("nonsense=1,show=1,misuse=sometimes,purge_delay_ms=7", "quiet",
                 "arenite: option purge_delay_ms=7 (ARENITE_OPTIONS)\n");
     CHECK(strstr(said.text, "'nonsense'") != NULL &&

@@ -60,7 +60,7 @@ TEST(options, are_set_by_their_keys)
     IN_OWN_PROCESS(every_key());
 }
 
-TEST(options, sizes_take_k_m_and_g)
+TEST(options, sizes_take_k_m_g_and_t)
 {
     static const struct {
         const char *text;
@@ -74,6 +74,17 @@ TEST(options, sizes_take_k_m_and_g)
         {"purge_budget=3m", 3 << 20},
         {"purge_budget=5G", (size_t)5 << 30},
         {"purge_budget=5g", (size_t)5 << 30},
+        {"purge_budget=1T", (size_t)1 << 40},
+        {"purge_budget=2t", (size_t)2 << 40},
+        {"purge_budget=4194303T", (size_t)4194303 << 40},
+        {"purge_budget=1.5K", 1536},
+        {"purge_budget=1.5M", 1536 << 10},
+        {"purge_budget=0.25G", 256 << 20},
+        {"purge_budget=1.75t", (size_t)1792 << 30},
+        {"purge_budget=0.1K", 102}, /* of 102.4 */
+        {"purge_budget=0.0009765625M",
+         1023}, /* of 1024: what is behind the sixth digit is dropped */
+        {"purge_budget=1.00000000000000000000000000001M", 1 << 20},
         {"purge_budget=007", 7},
         {"purge_budget=4294967296", (size_t)1 << 32},
         {"purge_budget=4611686018427387903", SIZE_MAX / 4},
@@ -88,7 +99,7 @@ TEST(options, sizes_take_k_m_and_g)
 
 #define BUDGET_BAD(value_)                                                        \
     SAID("purge_budget=" value_, "arenite: test: bad value 'purge_budget=" value_ \
-                                 "'; use 0 to 4611686018427387903 bytes (K, M, G)\n")
+                                 "'; use 0 to 4194303T (bytes, K, M, G, T)\n")
 
 TEST(options, what_is_no_size_is_told_and_changes_nothing)
 {
@@ -97,10 +108,18 @@ TEST(options, what_is_no_size_is_told_and_changes_nothing)
     BUDGET_BAD("K");
     BUDGET_BAD("-1");
     BUDGET_BAD("+1");
-    BUDGET_BAD("1T");
+    BUDGET_BAD("1P");
+    BUDGET_BAD("1TB");
     BUDGET_BAD("1KB");
+    BUDGET_BAD("1s");
+    BUDGET_BAD("1ms");
     BUDGET_BAD("1 K");
-    BUDGET_BAD("1.5M");
+    BUDGET_BAD("1.5");
+    BUDGET_BAD("1.M");
+    BUDGET_BAD(".5M");
+    BUDGET_BAD(".");
+    BUDGET_BAD("1.5.5M");
+    BUDGET_BAD("1.-5M");
     BUDGET_BAD("0x10");
     BUDGET_BAD("many");
     BUDGET_BAD("4611686018427387904");
@@ -109,8 +128,11 @@ TEST(options, what_is_no_size_is_told_and_changes_nothing)
     BUDGET_BAD("99999999999999999999999");
     BUDGET_BAD("17179869184G"); /* 2^64: wraps to 0 */
     BUDGET_BAD("18014398509481985K");
-    SAID("purge_budget", "arenite: test: bad value 'purge_budget'; use 0 to 4611686018427387903 "
-                         "bytes (K, M, G)\n");
+    BUDGET_BAD("16777216T"); /* 2^64 */
+    BUDGET_BAD("16777215.9999999T");
+    BUDGET_BAD("4194303.99999999999999999999999T0");
+    SAID("purge_budget",
+         "arenite: test: bad value 'purge_budget'; use 0 to 4194303T (bytes, K, M, G, T)\n");
     EXPECT_EQ(arn__options.purge_budget_bytes, 4242);
     restore();
 }
@@ -121,21 +143,86 @@ TEST(options, bounds_hold)
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 20);
     SAID("map_threshold=1G");
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 30);
-    SAID("map_threshold=1048575",
-         "arenite: test: bad value 'map_threshold=1048575'; use 1048576 to "
-         "1073741824 bytes (K, M, G)\n");
-    SAID("map_threshold=1025M", "arenite: test: bad value 'map_threshold=1025M'; use 1048576 to "
-                                "1073741824 bytes (K, M, G)\n");
+    SAID("map_threshold=1048575", "arenite: test: bad value 'map_threshold=1048575'; use 1M to 1G "
+                                  "(bytes, K, M, G, T)\n");
+    SAID("map_threshold=1025M", "arenite: test: bad value 'map_threshold=1025M'; use 1M to 1G "
+                                "(bytes, K, M, G, T)\n");
+    SAID("map_threshold=0.99M", "arenite: test: bad value 'map_threshold=0.99M'; use 1M to 1G "
+                                "(bytes, K, M, G, T)\n");
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)1 << 30);
     SAID("perturb=256", "arenite: test: bad value 'perturb=256'; use 0 to 255\n");
     restore();
 }
 
-TEST(options, counts_take_no_suffix)
+TEST(options, times_take_ms_s_and_m)
 {
-    SAID("purge_delay_ms=1K",
-         "arenite: test: bad value 'purge_delay_ms=1K'; use 0 to 1073741824\n");
+    static const struct {
+        const char *text;
+        size_t ms;
+    } cases[] = {
+        {"purge_delay_ms=0", 0},
+        {"purge_delay_ms=250", 250},
+        {"purge_delay_ms=250ms", 250},
+        {"purge_delay_ms=1s", 1000},
+        {"purge_delay_ms=1.5s", 1500},
+        {"purge_delay_ms=0.0015s", 1},
+        {"purge_delay_ms=2m", 120000},
+        {"purge_delay_ms=0.5m", 30000},
+        {"purge_delay_ms=1073741824", 1u << 30},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SAID(cases[i].text);
+        TRACE("%s", cases[i].text);
+        EXPECT_EQ(arn__options.purge_delay_ms, cases[i].ms);
+    }
+    restore();
+}
+
+#define DELAY_BAD(value_)          \
+    SAID("purge_delay_ms=" value_, \
+         "arenite: test: bad value 'purge_delay_ms=" value_ "'; use 0 to 1073741824 (ms, s, m)\n")
+
+TEST(options, what_is_no_time_is_told_and_changes_nothing)
+{
+    DELAY_BAD("1K");
+    DELAY_BAD("1M"); /* mega, or minutes? */
+    DELAY_BAD("1S");
+    DELAY_BAD("1h");
+    DELAY_BAD("1 s");
+    DELAY_BAD("1.5");
+    DELAY_BAD("1.5ms");
+    DELAY_BAD("s");
+    DELAY_BAD("1073741825");
+    DELAY_BAD("17896m");
     EXPECT_EQ(arn__options.purge_delay_ms, 1000);
+}
+
+TEST(options, spaces_may_follow_commas)
+{
+    SAID(" purge_delay_ms=1s, purge_budget=2M,   misuse=ignore, , ");
+    EXPECT_EQ(arn__options.purge_delay_ms, 1000);
+    EXPECT_EQ(arn__options.purge_budget_bytes, 2 << 20);
+    EXPECT_EQ(arn__options.misuse, MISUSE_IGNORE);
+    restore();
+    SAID("purge_budget=2M ,misuse=abort", "arenite: test: bad value 'purge_budget=2M '; use 0 to "
+                                          "4194303T (bytes, K, M, G, T)\n");
+    SAID("misuse= ignore", "arenite: test: bad value 'misuse= ignore'; use abort or ignore\n");
+    restore();
+}
+
+TEST(options, tell_whether_all_were_right)
+{
+    struct said said;
+    said_begin(&said);
+    bool right = arn__options_apply("purge_budget=1M, misuse=abort", "test");
+    bool empty = arn__options_apply("", "test");
+    bool first = arn__options_apply("nonsense=1,misuse=abort", "test");
+    bool last = arn__options_apply("misuse=abort,purge_budget=-1", "test");
+    said_end(&said);
+    EXPECT_TRUE(right && empty);
+    EXPECT_FALSE(first);
+    EXPECT_FALSE(last);
+    restore();
 }
 
 TEST(options, a_bad_choice_names_the_good_ones)
