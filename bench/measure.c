@@ -34,10 +34,10 @@ static long long ns(struct timeval time)
     return time.tv_sec * 1000000000LL + time.tv_usec * 1000LL;
 }
 
-static int usage(void)
+static int usage(FILE *out, int status)
 {
-    fputs("usage: measure [--env NAME=VALUE]... [--stdout FILE] -- COMMAND ARGUMENT...\n", stderr);
-    return STATUS_USAGE;
+    fputs("usage: measure [--env NAME=VALUE]... [--stdout FILE] -- COMMAND ARGUMENT...\n", out);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -45,18 +45,21 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"env", required_argument, NULL, 'e'},
         {"stdout", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     const char *output = "/dev/null";
-    for (int found; (found = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
+    for (int found; (found = getopt_long(argc, argv, "+h", options, NULL)) != -1;) {
         if (found == 'e' && strchr(optarg, '=') != NULL && putenv(optarg) == 0)
             continue;
+        if (found == 'h')
+            return usage(stdout, 0);
         if (found != 'o')
-            return usage();
+            return usage(stderr, STATUS_USAGE);
         output = optarg;
     }
     if (optind == argc)
-        return usage();
+        return usage(stderr, STATUS_USAGE);
     char **command = argv + optind;
 
     posix_spawn_file_actions_t actions;

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "record.h"
@@ -14,7 +15,10 @@ struct command {
     const char *help;                  /* one line */
 };
 
+static int help_main(int argc, char **argv);
+
 static const struct command commands[] = {
+    {"help", help_main, "tell how to use arenite, or a COMMAND of it"},
     {"bench", bench_main, "compare arenite with other mallocs on the same work"},
     {"run", run_main, "run a program with arenite as its malloc"},
     {"record", record_main, "run a program and write a trace of its allocations"},
@@ -24,13 +28,13 @@ enum { COMMANDS = sizeof commands / sizeof *commands, NAMES_LONGEST = 16 };
 static void usage(FILE *out)
 {
     fputs("usage: arenite COMMAND [ARGUMENT]...\n"
-          "       arenite --help | --version\n"
+          "       arenite help [COMMAND] | --help | --version\n"
           "\n"
           "Commands:\n",
           out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
-    fputs("\n'arenite COMMAND --help' tells more, and so does arenite(1).\n", out);
+    fputs("\n'arenite help COMMAND' tells more, and so does arenite(1).\n", out);
 }
 
 /* Edits that turn one word into the other (Levenshtein 1966); `name` is one of ours. */
@@ -69,7 +73,34 @@ static bool either(const char *word, const char *brief, const char *full)
     return strcmp(word, brief) == 0 || strcmp(word, full) == 0;
 }
 
-int main(int argc, char **argv)
+/* NULL: said that there is none. */
+static const struct command *find_command(const char *word)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(word, commands[i].name) == 0)
+            return &commands[i];
+    if (*word == '-')
+        say("unknown option '%s'; see 'arenite --help'", word);
+    else
+        say("unknown command '%s'; the nearest is '%s'", word, nearest(word));
+    return NULL;
+}
+
+/* Every command tells of itself. */
+static int help_main(int argc, char **argv)
+{
+    if (argc < 2 || either(argv[1], "-h", "--help") || strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return printed(0);
+    }
+    const struct command *command = find_command(argv[1]);
+    if (command == NULL)
+        return STATUS_REFUSED;
+    char *words[] = {argv[1], (char *)"--help", NULL};
+    return command->run(2, words);
+}
+
+static int chosen(int argc, char **argv)
 {
     if (argc < 2) {
         usage(stderr);
@@ -84,12 +115,15 @@ int main(int argc, char **argv)
         puts("arenite " ARN_VERSION);
         return printed(0);
     }
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(word, commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    if (*word == '-')
-        say("unknown option '%s'; see 'arenite --help'", word);
-    else
-        say("unknown command '%s'; the nearest is '%s'", word, nearest(word));
-    return STATUS_REFUSED;
+    const struct command *command = find_command(word);
+    return command == NULL ? STATUS_REFUSED : command->run(argc - 1, argv + 1);
+}
+
+/* Not by exit: a leak checker that is preloaded for the program would report this command's texts, and
+ * end with a status of its own. */
+int main(int argc, char **argv)
+{
+    int status = chosen(argc, argv);
+    fflush(NULL);
+    _exit(status);
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "preload.h"
+#include "rival.h"
 #include "say.h"
 
 void launch_say_wrong_option(int found, char **argv)
@@ -29,18 +31,6 @@ void launch_say_wrong_option(int found, char **argv)
 
 /* --- The environment -------------------------------------------------------------------------- */
 
-/* What is preloaded already stays, after arenite: of two mallocs the first one counts. */
-static char *preload_value(const char *item)
-{
-    const char *present = getenv("LD_PRELOAD");
-    if (present == NULL || *present == '\0')
-        return text("%s", item);
-    size_t length = strlen(item);
-    if (strncmp(present, item, length) == 0 && strchr(" :", present[length]) != NULL)
-        return text("%s", present); /* one arenite run inside another */
-    return text("%s:%s", item, present);
-}
-
 char *launch_preload(const char *name, const struct program *program, const struct library *library,
                      bool force)
 {
@@ -48,11 +38,16 @@ char *launch_preload(const char *name, const struct program *program, const stru
         say("cannot preload %s: %s", name, program->obstacle);
         return NULL;
     }
+    char *sanitizer = program == NULL || force ? NULL : rival_sanitizer(program);
+    if (sanitizer != NULL && preload_sanitizer() == NULL) {
+        say("cannot preload %s: linked with %s, whose malloc it must have", name, sanitizer);
+        return NULL;
+    }
     char *item = library_preload(library, program);
     if (item == NULL && force)
         item = library_preload(library, NULL);
     if (item != NULL)
-        return preload_value(item);
+        return preload_with(item);
     say("cannot preload %s: it is %s, and %s is %s", name, elf_kind(&program->elf), library->path,
         elf_kind(&library->elf));
     return NULL;

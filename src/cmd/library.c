@@ -208,6 +208,9 @@ static const char *configured_below_prefix(void)
 
 enum { PLACES = 4 };
 
+/* libarenite.so comes with the headers; what programs run with is the file that has the number too. */
+enum { RUNTIME_MAJOR = 0 };
+
 /* The directories to look in, best first; NULL where there is none. */
 static void places(const char *directories[PLACES])
 {
@@ -227,6 +230,8 @@ bool library_find(const char *name, struct library *library)
         if (directories[i] == NULL)
             continue;
         char *path = text("%s/%s", directories[i], name);
+        if (access(path, F_OK) != 0)
+            path = text("%s/%s.%d", directories[i], name, RUNTIME_MAJOR);
         if (access(path, F_OK) != 0)
             continue;
         if (!library_open(path, library))

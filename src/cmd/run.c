@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "launch.h"
+#include "options.h"
+#include "preload.h"
+#include "rival.h"
 #include "say.h"
 
 struct request {
@@ -65,6 +68,8 @@ static int parse(int argc, char **argv, struct request *request)
             request->program = argv + optind;
             return -1;
         case 'o':
+            if (!arn__options_apply(optarg, "run: -o"))
+                return STATUS_REFUSED;
             request->options = joined(request->options, ',', optarg);
             break;
         case OPTION_STATS:
@@ -127,6 +132,16 @@ static int print_settings(const char *preload, const char *options)
 
 /* --- The program ------------------------------------------------------------------------------ */
 
+/* What the user would else find out by figures that make no sense. */
+static void warn(const char *name, const struct program *program)
+{
+    char *sanitizer = preload_sanitizer();
+    if (sanitizer != NULL)
+        say("LD_PRELOAD has %s, which stays in front: what is behind it is idle", sanitizer);
+    else
+        rival_warn(name, program);
+}
+
 int run_main(int argc, char **argv)
 {
     struct request request = {0};
@@ -149,6 +164,8 @@ int run_main(int argc, char **argv)
     char *preload = launch_preload(name, name == NULL ? NULL : &program, &library, request.force);
     if (preload == NULL)
         return STATUS_REFUSED;
+    if (name != NULL)
+        warn(name, &program);
     char *options = options_value(&request);
     if (request.print)
         return print_settings(preload, options);

@@ -54,6 +54,36 @@ claim "--help prints the usage" prints '^usage: arenite' --help
 claim "--help lists run" prints '^  run ' --help
 claim "--help lists bench" prints '^  bench ' --help
 claim "run --help prints the usage" prints '^usage: arenite run' run --help
+claim "help prints the usage" prints '^usage: arenite COMMAND' help
+claim "help help prints the usage" prints '^usage: arenite COMMAND' help help
+claim "help run is run --help" prints '^usage: arenite run' help run
+claim "help record is record --help" prints '^usage: arenite record' help record
+claim "help bench is bench --help" prints '^usage: bench/run' help bench
+claim "help with an unknown command names the nearest" \
+    refuses 125 "unknown command 'benhc'; the nearest is 'bench'" help benhc
+# Every command and script tells of itself, however it is asked.
+helps() {
+    local script=$1 option
+    for option in -h --help; do
+        "$script" "$option" >out 2>err </dev/null
+        status=$?
+        [ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^usage: ' out || return
+    done
+}
+source_dir=$(realpath "${ARENITE_SRCDIR:?the sources}")
+for option in -h --help; do
+    claim "$option prints the usage" prints '^usage: arenite COMMAND' "$option"
+    for command in help run record bench; do
+        claim "$command $option prints its usage" prints '^usage: ' "$command" "$option"
+    done
+done
+for script in scripts/bench scripts/check scripts/demo scripts/install-packages bench/instructions \
+    bench/run bench/start; do
+    claim "$script helps" helps "$source_dir/$script"
+done
+for program in measure replay; do
+    claim "bench/$program helps" helps "$(dirname "$cmd")/bench/$program"
+done
 claim "--version prints one line" prints '^arenite [0-9]' --version
 without_arguments() {
     exits 125 && [ ! -s out ] && grep -q '^usage: arenite' err
@@ -153,6 +183,20 @@ claim "-o sets ARENITE_OPTIONS" prints_line ARENITE_OPTIONS=huge_pages=off \
     run -o huge_pages=off env
 claim "-o repeats" prints_line ARENITE_OPTIONS=huge_pages=off,misuse=abort \
     run -o huge_pages=off --option=misuse=abort env
+claim "-o takes a list with spaces after the commas" \
+    prints_line "ARENITE_OPTIONS=purge_budget=1.5M, misuse=abort" \
+    run -o "purge_budget=1.5M, misuse=abort" env
+# What is wrong is told before the program starts, in the words of the library.
+claim "-o with an unknown key names the nearest" refuses 125 \
+    "run: -o: unknown option 'purge_buget'; the nearest is purge_budget" run -o purge_buget=1M echo
+claim "-o with a bad value names the good ones" refuses 125 \
+    "run: -o: bad value 'huge_pages=on'; use off or auto or always" run -o huge_pages=on echo
+claim "-o with a value out of range names the range" refuses 125 \
+    "run: -o: bad value 'map_threshold=12'; use 1M to 1G " run --option=map_threshold=12 echo
+claim "-o finds what is wrong in the middle of a list" refuses 125 "unknown option 'nonsense'" \
+    run -o misuse=abort,nonsense,stats=off echo
+claim "each -o is looked at" refuses 125 "bad value 'show=2'" run -o show=2 -o stats=off echo
+claim "--print looks at -o as well" refuses 125 "bad value 'show=2'" run -o show=2 --print
 claim "--stats is stats=exit" prints_line ARENITE_OPTIONS=stats=exit run --stats env
 claim "--show is show=1" prints_line ARENITE_OPTIONS=show=1 run --show env
 with_options() {
@@ -173,6 +217,30 @@ if $cc -shared -fPIC -o second.so second.c; then
         grep -qxF "LD_PRELOAD=$lib:$work/second.so" out
     }
     claim "what is preloaded already stays, after the library" kept
+    # first NAME: a preload of this name comes before the library, one of another name behind it.
+    first() {
+        cp second.so "$1"
+        LD_PRELOAD="$work/second.so $work/$1" "$cmd" run --library "$lib" env >out 2>err
+        status=$?
+        grep -qxF "LD_PRELOAD=$work/$1:$lib:$work/second.so" out
+    }
+    for name in libasan.so.8 liblsan.so.0 libtsan.so.2 libhwasan.so.0 \
+        libclang_rt.asan-x86_64.so libarenite-record.so libheaptrack_preload.so libmemusage.so; do
+        claim "$name stays in front" first $name
+    done
+    first_twice() {
+        LD_PRELOAD="$work/libmemusage.so $lib" "$cmd" run --library "$lib" env >out 2>err
+        status=$?
+        grep -qxF "LD_PRELOAD=$work/libmemusage.so:$lib" out && [ ! -s err ]
+    }
+    claim "one run inside another keeps what is in front" first_twice
+    idle_behind() {
+        LD_PRELOAD=$work/libtsan.so.2 "$cmd" run true >out 2>err
+        status=$?
+        [ "$status" -eq 0 ] && [ "$(wc -l <err)" -eq 1 ] &&
+            grep -q '^arenite: LD_PRELOAD has libtsan.so.2, which stays in front: .* idle' err
+    }
+    claim "a sanitizer's malloc in front is told of" idle_behind
     claim "a library may be named by a relative path" maps second.so \
         run --library second.so cat /proc/self/maps
     claim "a library's relative path is made absolute" \
@@ -190,8 +258,9 @@ claim "--print prints the settings and runs nothing" \
     run --print --library "$lib" --stats false
 claim "--print needs no program" prints "^LD_PRELOAD='[^']*/libarenite.so'\$" run --print
 quoted() {
-    exits 0 run --print --library "$lib" -o "it's=1" &&
-        (eval "$(cat out)" && [ "$ARENITE_OPTIONS" = "it's=1" ] && [ "$LD_PRELOAD" = "$lib" ])
+    with_options "it's=1" exits 0 run --print --library "$lib" -o misuse=abort &&
+        (eval "$(cat out)" && [ "$ARENITE_OPTIONS" = "it's=1,misuse=abort" ] &&
+            [ "$LD_PRELOAD" = "$lib" ])
 }
 claim "--print quotes for the shell" quoted
 
@@ -220,6 +289,11 @@ beside() {
     (cmd=$work/moved/bin/arenite && maps moved/bin/libarenite.so run cat /proc/self/maps)
 }
 claim "the library is found beside the command" beside
+runtime_only() {
+    mkdir -p runtime/bin && cp "$cmd" runtime/bin/arenite && cp "$lib" runtime/bin/libarenite.so.0
+    (cmd=$work/runtime/bin/arenite && maps runtime/bin/libarenite.so.0 run cat /proc/self/maps)
+}
+claim "libarenite.so.0 is enough" runtime_only
 linked_command() {
     ln -s ../moved/bin/arenite directory/link
     (cmd=$work/directory/link && maps moved/bin/libarenite.so run cat /proc/self/maps)
@@ -269,6 +343,98 @@ else
     skip "in a directory that \$LIB stands for, the name has \$LIB" "\$LIB is unknown here"
     skip "in another directory, the name is the path" "\$LIB is unknown here"
 fi
+
+# --- Programs with another malloc ----------------------------------------------------------------
+
+# warns PATTERN PROGRAM: it runs, and one line on stderr matches.
+warns() {
+    exits 0 run "$2" && [ "$(wc -l <err)" -eq 1 ] && grep -qE "^arenite: $2 $1" err
+}
+silent() {
+    exits 0 run "$@" && [ ! -s err ]
+}
+claim "a program without another malloc is told nothing of" silent cat /dev/null
+# with_library FILE LIBRARY: links a program with a library of that name.
+with_library() {
+    $cc -shared -fPIC -Wl,-soname,"$2" -o "$2" second.c &&
+        printf '%s\n' 'extern int arenite_test_second;' \
+            'int main(void) { return arenite_test_second; }' >uses.c &&
+        $cc -o "$1" uses.c "./$2" -Wl,-rpath,"$work"
+}
+# with_function FILE NAME FLAG...: a program that defines a function of that name.
+with_function() {
+    printf 'void *%s(unsigned long bytes)\n{\n    return bytes ? 0 : (void *)1;\n}\n' "$2" >function.c
+    printf 'int main(void) { return 0; }\n' >>function.c
+    $cc -fno-builtin -o "$1" function.c "${@:3}"
+}
+if [ -e second.so ]; then
+    for name in libjemalloc.so.2 libtcmalloc_minimal.so.4; do
+        with_library brings $name
+        claim "a program with $name is told of" \
+            warns "is linked with $name, which is idle now" ./brings
+    done
+    with_library brings libother.so.1
+    claim "a program with another library is not" silent ./brings
+    with_function owns malloc
+    claim "a program that defines malloc is told of" \
+        warns "defines malloc itself, and keeps it: what is preloaded is idle" ./owns
+    with_function hides malloc -s -fvisibility=hidden
+    claim "one that defines it for itself alone is not" silent ./hides
+    with_function other mallocs
+    claim "a program that defines another name is not told of" silent ./other
+    with_function je je_malloc
+    claim "a program with jemalloc linked into it is told of" \
+        warns "has jemalloc linked in under other names" ./je
+    with_function tc tc_malloc
+    claim "a program with tcmalloc linked into it is told of" warns "has tcmalloc linked in" ./tc
+    with_library sanitized libasan.so.8
+    claim "a program that must have a sanitizer's malloc is refused" \
+        refuses 125 "cannot preload ./sanitized: linked with libasan.so.8, whose malloc it must have" \
+        run ./sanitized
+    claim "--force runs it" exits 0 run --force ./sanitized
+    behind_runtime() {
+        LD_PRELOAD=$work/libasan.so.8 "$cmd" run ./sanitized >out 2>err
+        status=$?
+        [ "$status" -eq 0 ]
+    }
+    claim "it runs if LD_PRELOAD has the sanitizer's runtime" behind_runtime
+    asan="AddressSanitizer's runtime in LD_PRELOAD works"
+    if runtime=$($cc -print-file-name=libasan.so) && [ -e "$runtime" ] &&
+        compiled asan -fsanitize=address && ./asan; then
+        real_runtime() {
+            LD_PRELOAD=$runtime "$cmd" run ./asan >out 2>err
+            status=$?
+            [ "$status" -eq 0 ] && [ "$(wc -l <err)" -eq 1 ]
+        }
+        claim "$asan" real_runtime
+        refused_under_runtime() {
+            LD_PRELOAD=$runtime "$cmd" run -o nonsense ./asan >out 2>err
+            status=$?
+            [ "$status" -eq 125 ] && [ "$(wc -l <err)" -eq 1 ]
+        }
+        claim "the command has its exit status under AddressSanitizer" refused_under_runtime
+    else
+        skip "$asan" "no shared libasan with $cc"
+    fi
+else
+    skip "programs with another malloc" "no C compiler"
+fi
+# Whatever stands in a damaged file's tables of sections and symbols, the command goes on.
+scrambled_sections() {
+    local bytes i at
+    bytes=$(stat -c %s other)
+    for i in {0..99}; do
+        cp other short
+        for at in $((40 + i % 24)) $((bytes - 1 - i * 17)) $((bytes - 1 - i * 29)); do
+            printf '%b' "\\x$(printf %02x $(((i * 37 + 255) % 256)))" |
+                dd of=short bs=1 seek="$at" conv=notrunc 2>/dev/null
+        done
+        timeout 10 "$cmd" run --print ./short >out 2>err
+        status=$?
+        [ $status -eq 0 ] || [ $status -eq 125 ] || return
+    done
+}
+[ ! -e other ] || claim "scrambled sections are no trouble" scrambled_sections
 
 # --- Programs that cannot be preloaded -----------------------------------------------------------
 
