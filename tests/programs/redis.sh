@@ -4,23 +4,27 @@
 
 set -euo pipefail
 
-# Starts the server on a free port with the data of this directory.
+# Starts the server on a free port with the data of this directory. It rewrites its log when it is asked to,
+# and not by itself: how much it has written by then depends on time.
 start() {
     for port in $(shuf -i 20000-32000 -n 10); do
         under setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port "$port" --dir "$PWD" \
-            --save "" --appendonly yes --loglevel warning --enable-debug-command yes \
-            >server.log 2>&1 &
+            --save "" --appendonly yes --auto-aof-rewrite-percentage 0 --loglevel warning \
+            --enable-debug-command yes >server.log 2>&1 &
         server=$!
-        for _ in $(seq 100); do
-            kill -0 "$server" 2>/dev/null || break # the port was taken
-            if [ "$(redis-cli -p "$port" ping 2>/dev/null)" = PONG ]; then
-                return
-            fi
+        while kill -0 "$server" 2>/dev/null; do # else the port was taken
+            ! answers || return 0
             sleep 0.1
         done
     done
     cat server.log >&2
     exit 1
+}
+
+# Whether this server, not another one on its port, has loaded its data.
+answers() {
+    [ "$(timeout 10 redis-cli -p "$port" ping 2>/dev/null)" = PONG ] &&
+        [ "$(redis-cli -p "$port" info server | tr -d '\r' | sed -n 's/^process_id://p')" = "$server" ]
 }
 
 cli() {
@@ -45,7 +49,7 @@ cli -n 1 flushdb
 cli --eval "$TESTS_DIR/redis.lua"
 cli bgrewriteaof # a child copies the data while it changes
 cli --eval "$TESTS_DIR/redis.lua"
-while cli info persistence | grep -q 'aof_rewrite_in_progress:1\|aof_rewrite_scheduled:1'; do
+while grep -q 'aof_rewrite_in_progress:1\|aof_rewrite_scheduled:1' <<<"$(cli info persistence)"; do
     sleep 0.1
 done
 cli info persistence | grep 'aof_last_.*status' | tr -d '\r'
