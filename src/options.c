@@ -18,14 +18,14 @@ struct options arn__options = {
     .map_threshold_bytes = (size_t)32 << 20,
 };
 
-enum kind { KIND_CHOICE, KIND_BYTES, KIND_MS };
+enum kind { KIND_CHOICE, KIND_BYTES, KIND_MS, KIND_COUNT };
 
 struct option {
     const char *key;
     enum kind kind;
     size_t *value;
     const char *choices[4]; /* KIND_CHOICE: the name of each value, in order */
-    size_t least, most;     /* KIND_BYTES, KIND_MS: bounds, inclusive */
+    size_t least, most;     /* of the others: bounds, inclusive */
 };
 
 static const struct option table[] = {
@@ -59,6 +59,7 @@ static const struct unit byte_units[UNITS_MOST] = {{"", 1},
                                                    {"T", (size_t)1 << 40}};
 static const struct unit time_units[UNITS_MOST] = {
     {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}};
+static const struct unit no_units[UNITS_MOST] = {{"", 1}};
 
 /* Where each value is from; NULL: the default. */
 static const char *sources[OPTIONS];
@@ -188,7 +189,9 @@ static bool parse_number(const char *text, size_t length, const struct unit *uni
 
 static const struct unit *units_of(const struct option *option)
 {
-    return option->kind == KIND_BYTES ? byte_units : time_units;
+    return option->kind == KIND_BYTES ? byte_units
+           : option->kind == KIND_MS  ? time_units
+                                      : no_units;
 }
 
 static bool set(const struct option *option, const char *text, size_t length)
@@ -235,8 +238,9 @@ static void complain_value(const char *source, const struct option *option, cons
         print_bound(&expected, option, option->least);
         arn__line_text(&expected, " to ");
         print_bound(&expected, option, option->most);
-        arn__line_text(&expected,
-                       option->kind == KIND_BYTES ? " (bytes, K, M, G, T)" : " (ms, s, m)");
+        arn__line_text(&expected, option->kind == KIND_BYTES ? " (bytes, K, M, G, T)"
+                                  : option->kind == KIND_MS  ? " (ms, s, m)"
+                                                             : "");
     }
     expected.text[expected.length] = '\0';
     complain(source, "bad value", part, length, "; use ", expected.text);
