@@ -242,7 +242,7 @@ static size_t whole_pages(size_t bytes)
 /* No huge pages for a small heap, nor for tables, whatever the system's setting. */
 static void sow(char *page, bool stacks_are_small)
 {
-    if (arn__options.huge == HUGE_AUTO)
+    if (arn__options.huge != HUGE_OFF)
         arn__os_sow(&huge.seed, page, true);
     if (!stacks_are_small)
         arn__os_sow(&small, page + arn__os_page_bytes(), false);

@@ -25,10 +25,8 @@ static void *map_entries(size_t bytes)
 {
     if (bytes < HUGE_BYTES || arn__options.huge == HUGE_OFF)
         return arn__os_map(bytes);
-    void *map = arn__os_map_aligned(bytes, GROUP_BYTES);
-    if (map != NULL)
-        arn__os_huge(map, bytes, true);
-    return map;
+    void *map = arn__huge_map(bytes, GROUP_BYTES);
+    return map != NULL ? map : arn__os_map(bytes);
 }
 
 void arn__pass_give_back(struct collector *collector)
