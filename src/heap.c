@@ -267,8 +267,7 @@ void arn__heap_free(struct heap *heap, struct block *block)
 
 static void note_extent(struct heap *heap, const struct descriptor *pool)
 {
-    heap->extents[pool->class_idx] =
-        (struct extent){arn__pool_base(pool), pool->carved};
+    heap->extents[pool->class_idx] = (struct extent){arn__pool_base(pool), pool->carved};
 }
 
 static void begin_current(struct heap *heap, struct descriptor *pool)

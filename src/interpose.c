@@ -181,8 +181,8 @@ static SELDOM void *aligned_elsewhere(size_t alignment, size_t bytes)
 }
 
 /* Whether the name was reached that the program meant: if it is another's, he asks for ours. */
-#define ALIGNED(name, alignment, bytes)                                                         \
-    (IS_ELSEWHERE() && !IS_ANOTHERS(name) ? aligned_elsewhere(alignment, bytes)                 \
+#define ALIGNED(name, alignment, bytes)                                         \
+    (IS_ELSEWHERE() && !IS_ANOTHERS(name) ? aligned_elsewhere(alignment, bytes) \
                                           : arn__aligned(alignment, bytes))
 
 EXPORT void *aligned_alloc(size_t alignment, size_t bytes)

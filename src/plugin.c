@@ -81,58 +81,58 @@ struct jump arn__plugin_dlmopen(long namespace, const char *file, int flags)
 /* NAME: keeps its three arguments, asks arn__plugin_NAME, puts the flags back into the FLAGS register, and
  * jumps. */
 #if defined(__x86_64__)
-#define OPENER(name, flags)                           \
-    __asm__(".text\n"                                 \
-            ".globl " name "\n"                       \
-            ".type " name ", @function\n" name ":\n"  \
-            ".cfi_startproc\n"                        \
-            "endbr64\n"                               \
-            "push %rdi\n"                             \
-            ".cfi_adjust_cfa_offset 8\n"              \
-            "push %rsi\n"                             \
-            ".cfi_adjust_cfa_offset 8\n"              \
-            "push %rdx\n" /* the stack is aligned */  \
-            ".cfi_adjust_cfa_offset 8\n"              \
-            "call arn__plugin_" name "\n"             \
-            "mov %rdx, %rcx\n"                        \
-            "pop %rdx\n"                              \
-            ".cfi_adjust_cfa_offset -8\n"             \
-            "pop %rsi\n"                              \
-            ".cfi_adjust_cfa_offset -8\n"             \
-            "pop %rdi\n"                              \
-            ".cfi_adjust_cfa_offset -8\n"             \
-            "mov %ecx, " flags "\n"                   \
-            "jmp *%rax\n"                             \
-            ".cfi_endproc\n"                          \
+#define OPENER(name, flags)                          \
+    __asm__(".text\n"                                \
+            ".globl " name "\n"                      \
+            ".type " name ", @function\n" name ":\n" \
+            ".cfi_startproc\n"                       \
+            "endbr64\n"                              \
+            "push %rdi\n"                            \
+            ".cfi_adjust_cfa_offset 8\n"             \
+            "push %rsi\n"                            \
+            ".cfi_adjust_cfa_offset 8\n"             \
+            "push %rdx\n" /* the stack is aligned */ \
+            ".cfi_adjust_cfa_offset 8\n"             \
+            "call arn__plugin_" name "\n"            \
+            "mov %rdx, %rcx\n"                       \
+            "pop %rdx\n"                             \
+            ".cfi_adjust_cfa_offset -8\n"            \
+            "pop %rsi\n"                             \
+            ".cfi_adjust_cfa_offset -8\n"            \
+            "pop %rdi\n"                             \
+            ".cfi_adjust_cfa_offset -8\n"            \
+            "mov %ecx, " flags "\n"                  \
+            "jmp *%rax\n"                            \
+            ".cfi_endproc\n"                         \
             ".size " name ", . - " name "\n")
 OPENER("dlopen", "%esi");
 OPENER("dlmopen", "%edx");
 #elif defined(__aarch64__)
-#define OPENER(name, flags)                           \
-    __asm__(".text\n"                                 \
-            ".globl " name "\n"                       \
-            ".type " name ", %function\n"             \
-            ".p2align 2\n" name ":\n"                 \
-            ".cfi_startproc\n"                        \
-            "hint #34\n" /* bti c */                  \
-            "stp x29, x30, [sp, #-48]!\n"             \
-            ".cfi_def_cfa_offset 48\n"                \
-            ".cfi_offset x29, -48\n"                  \
-            ".cfi_offset x30, -40\n"                  \
-            "stp x0, x1, [sp, #16]\n"                 \
-            "str x2, [sp, #32]\n"                     \
-            "bl arn__plugin_" name "\n"               \
-            "mov x16, x0\n"                           \
-            "mov x17, x1\n"                           \
-            "ldp x0, x1, [sp, #16]\n"                 \
-            "ldr x2, [sp, #32]\n"                     \
-            "ldp x29, x30, [sp], #48\n"               \
-            ".cfi_restore x29\n"                      \
-            ".cfi_restore x30\n"                      \
-            ".cfi_def_cfa_offset 0\n"                 \
-            "mov " flags ", w17\n"                    \
-            "br x16\n"                                \
-            ".cfi_endproc\n"                          \
+#define OPENER(name, flags)               \
+    __asm__(".text\n"                     \
+            ".globl " name "\n"           \
+            ".type " name ", %function\n" \
+            ".p2align 2\n" name ":\n"     \
+            ".cfi_startproc\n"            \
+            "hint #34\n" /* bti c */      \
+            "stp x29, x30, [sp, #-48]!\n" \
+            ".cfi_def_cfa_offset 48\n"    \
+            ".cfi_offset x29, -48\n"      \
+            ".cfi_offset x30, -40\n"      \
+            "stp x0, x1, [sp, #16]\n"     \
+            "str x2, [sp, #32]\n"         \
+            "bl arn__plugin_" name "\n"   \
+            "mov x16, x0\n"               \
+            "mov x17, x1\n"               \
+            "ldp x0, x1, [sp, #16]\n"     \
+            "ldr x2, [sp, #32]\n"         \
+            "ldp x29, x30, [sp], #48\n"   \
+            ".cfi_restore x29\n"          \
+            ".cfi_restore x30\n"          \
+            ".cfi_def_cfa_offset 0\n"     \
+            "mov " flags ", w17\n"        \
+            "br x16\n"                    \
+            ".cfi_endproc\n"              \
             ".size " name ", . - " name "\n")
 OPENER("dlopen", "w1");
 OPENER("dlmopen", "w2");

@@ -66,7 +66,8 @@ static void share_all(void)
 /* A libc of its own, and a malloc: the flag is none of our business there. */
 static void in_new_namespace(void)
 {
-    for (int flags = RTLD_NOW; flags != 0; flags = flags == RTLD_NOW ? RTLD_NOW | RTLD_DEEPBIND : 0) {
+    for (int flags = RTLD_NOW; flags != 0;
+         flags = flags == RTLD_NOW ? RTLD_NOW | RTLD_DEEPBIND : 0) {
         void *plugin = expect_open(dlmopen(LM_ID_NEWLM, path("plugin.so"), flags));
         CHECK(!has_malloc_of_program(plugin));
         expect_works(plugin);

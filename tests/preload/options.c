@@ -43,7 +43,7 @@ static size_t lines(const char *text)
 
 static void show(void)
 {
-    static const char *const keys[] = {"show",          "stats",   "purge_budget",
+    static const char *const keys[] = {"show",           "stats",      "purge_budget",
                                        "purge_delay_ms", "huge_pages", "misuse",
                                        "map_threshold",  "perturb",    "deepbind"};
     char line[100];

@@ -135,8 +135,8 @@ static void all_patterns(char *block, size_t bytes)
 
 int main(void)
 {
-    static const size_t sizes[] = {1,    32,   48,   64,   80,   96,    100,   128,   160,
-                                   208,  512,  640,  1000, 1024, 1100,  2048,  2500,  4096,
+    static const size_t sizes[] = {1,    32,   48,   64,    80,    96,    100,   128,    160,
+                                   208,  512,  640,  1000,  1024,  1100,  2048,  2500,   4096,
                                    5000, 8192, 9000, 16384, 20000, 32768, 40000, 300000, 40 << 20};
     enum { SIZES = sizeof sizes / sizeof *sizes };
     char *blocks[SIZES];

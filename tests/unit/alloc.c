@@ -163,10 +163,10 @@ TEST(alloc, what_no_machine_has_is_ENOMEM)
             errno = 0;
             EXPECT_EQ(launder(arn_aligned_alloc(alignment, bytes)), NULL);
             EXPECT_EQ(errno, ENOMEM);
-            errno = 77;
+            errno = 0;
             void *block = &block;
             EXPECT_EQ(arn_posix_memalign(&block, alignment, bytes), ENOMEM);
-            EXPECT_EQ(errno, 77);
+            EXPECT_EQ(errno, ENOMEM); /* as glibc leaves it */
             EXPECT_EQ(block, &block); /* untouched */
         }
     }

@@ -170,3 +170,21 @@ TEST(inline_, misuse_is_noticed)
     EXPECT_DEATH(arn_inline_free_sized(foreign, 64), "not allocated");
     arn_inline_free(block);
 }
+
+/* Bits above the address space, which could make a multiple of what is none. */
+TEST(inline_, wild_pointers_are_noticed)
+{
+    char *even = arn_inline_malloc(48);
+    block = arn_inline_malloc(64);
+    for (uintptr_t bits = (uintptr_t)1 << ARN__ADDRESS_BITS; bits != 0; bits <<= 4) {
+        char *volatile wild = (char *)((uintptr_t)block ^ bits);
+        EXPECT_DEATH(arn_inline_free(wild), "wild pointer");
+        EXPECT_DEATH(arn_inline_free_sized(wild, 64), "wild pointer");
+        EXPECT_DEATH(arn_inline_free_sized(wild + 8, 64), "wild pointer");
+        wild = (char *)((uintptr_t)even ^ bits);
+        EXPECT_DEATH(arn_inline_free(wild), "wild pointer");
+        EXPECT_DEATH(arn_inline_free_sized(wild, 48), "wild pointer");
+    }
+    arn_inline_free(block);
+    arn_inline_free(even);
+}
