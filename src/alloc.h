@@ -96,8 +96,8 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
 }
 
 /* Whether this is a block that is out, of a pool of this thread's. Only what has an owner, and this
- * thread as such, is read at all. A pointer with other upper bits leads to the same descriptor, and is no multiple
- * of the block size away from the last block: see arn__is_multiple. */
+ * thread as such, is read at all. A pointer with other upper bits leads to the same descriptor, and is
+ * no pool's length away from the last block. */
 static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 {
     if (__builtin_expect(
@@ -106,7 +106,8 @@ static inline bool arn__is_own(uintptr_t *index, const struct block *block)
     ARN__HIDE(*index);
     uintptr_t to_last = (uintptr_t)arn__pool_last(arn__descriptor_at(*index)) - (uintptr_t)block;
     ARN__HIDE(*index);
-    return arn__is_multiple(to_last, arn__descriptor_at(*index)->inverse) &&
+    return __builtin_expect(to_last < ARENA_BYTES, true) &&
+           arn__is_multiple(to_last, arn__descriptor_at(*index)->inverse) &&
            !arn__looks_marked(block);
 }
 

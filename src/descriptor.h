@@ -9,7 +9,7 @@
  * The root has an entry for each tract of 2 TiB; tracts whose addresses differ by a multiple of that
  * share one. Only one of them can have a table: where the OS offers address space in another one,
  * other address space is asked for. A foreign pointer may so lead to a descriptor of ours. A pool's
- * `last` tells that it does (arn__is_multiple is wrong for such distances); whoever looks at anything
+ * `last` tells that it does, for it is farther away than a pool is long; whoever looks at anything
  * else by a pointer from the program asks arn__has_tract, or takes arn__descriptor_if_ours.
  */
 #ifndef ARENITE_DESCRIPTOR_H

@@ -163,9 +163,8 @@ static inline struct block *arn__pool_block(char *base, unsigned idx)
 /* The pointer is the start of a carved block of this slice's pool. */
 static inline bool arn__pool_starts_block(const struct descriptor *d, const void *pointer)
 {
-    uint64_t to_last;
-    return !__builtin_sub_overflow((uintptr_t)arn__pool_last(d), (uintptr_t)pointer, &to_last) &&
-           arn__is_multiple(to_last, d->inverse);
+    uint64_t to_last = (uintptr_t)arn__pool_last(d) - (uintptr_t)pointer; /* below it: very far */
+    return to_last < ARENA_BYTES && arn__is_multiple(to_last, d->inverse);
 }
 
 /* A block of a pool that is out: its start, without a free block's mark. */

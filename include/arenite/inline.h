@@ -190,6 +190,7 @@ ARN__INLINE void arn_inline_free(void *pointer)
     const struct arn__inline_slice *slice =
         (const struct arn__inline_slice *)(table + (address >> 8 & 0x1ffc0));
     if (ARN__INLINE_LIKELY(slice->owner == arn__inline_heap &&
+                           slice->last - address < 1u << 18 && /* an arena */
                            (slice->last - address) * slice->inverse >> 40 == 0 &&
                            (uint32_t)block->mark != (uint32_t)arn__inline_mark(block))) {
         struct arn__inline_list *list = slice->frees_to;
