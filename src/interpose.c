@@ -657,16 +657,9 @@ OPERATOR(void, cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9noth
     cxx_delete_array_aligned(block, alignment);
 }
 
-/* ---- start and exit ---- */
+/* ---- exit ---- */
 
-/* Most processes have had their first block by now. In the others the system calls of the start are made here,
- * before main: a program may confine itself first of all, and be killed for them later. */
-static __attribute__((constructor)) void at_start(void)
-{
-    if (arn__interpose_has_malloc() && !arn__thread_has_started())
-        arn__thread_start();
-}
-
+/* A destructor and no constructor: nothing runs before the first block is asked for. */
 static __attribute__((destructor)) void at_exit(void)
 {
     arn__stats_at_exit();

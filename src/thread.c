@@ -472,17 +472,13 @@ bool arn__thread_has_started(void)
     return atomic_load_explicit(&control, memory_order_relaxed) != &before_start;
 }
 
-void arn__thread_start(void)
+void arn__thread_settle(void)
 {
+    if (arn__thread_is_settled())
+        return;
     struct heap *heap = arn__thread_enter();
     if (heap != NULL)
         arn__thread_leave(heap);
-}
-
-void arn__thread_settle(void)
-{
-    if (!arn__thread_is_settled())
-        arn__thread_start();
 }
 
 /* Settled first: mending begins another epoch of traces. */

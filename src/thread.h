@@ -62,9 +62,6 @@ void arn__thread_hide_all(void);
 /* A block was asked for. */
 bool arn__thread_has_started(void);
 
-/* What the first block would do, but for the block. */
-void arn__thread_start(void);
-
 /* Sees to it that the options are known, if they can be now. */
 void arn__thread_read_options(void);
 

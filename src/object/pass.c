@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena.h"
 #include "options.h"
 #include "os.h"
 #include "region.h"
@@ -21,12 +22,19 @@ static size_t map_bytes_for(uint32_t pools)
 }
 
 /* Objects refer to others all over the heap: with huge pages, their entries are found faster. */
+static void *try_map(size_t bytes)
+{
+    void *map = NULL;
+    if (bytes >= HUGE_BYTES && arn__options.huge != HUGE_OFF)
+        map = arn__huge_map(bytes, GROUP_BYTES);
+    return map != NULL ? map : arn__os_map(bytes);
+}
+
+/* Where address space has ended, that of free regions may do. */
 static void *map_entries(size_t bytes)
 {
-    if (bytes < HUGE_BYTES || arn__options.huge == HUGE_OFF)
-        return arn__os_map(bytes);
-    void *map = arn__huge_map(bytes, GROUP_BYTES);
-    return map != NULL ? map : arn__os_map(bytes);
+    void *map = try_map(bytes);
+    return map != NULL || arn__arena_release_regions() == 0 ? map : try_map(bytes);
 }
 
 void arn__pass_give_back(struct collector *collector)
@@ -44,7 +52,7 @@ static void *keep_entries(struct collector *collector, uint32_t most)
     while (room < most)
         room *= 2;
     if (room > collector->kept_pools) {
-        void *map = arn__os_map(map_bytes_for(room));
+        void *map = map_entries(map_bytes_for(room));
         if (map == NULL)
             return NULL;
         arn__pass_give_back(collector);

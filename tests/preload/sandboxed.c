@@ -364,21 +364,6 @@ static void confine_child(void)
     expect_success(child, "confined child");
 }
 
-/* ---- from the first line of main on ---- */
-
-static void confined_from_main_on(void)
-{
-    struct said said;
-    char mode[2] = {(char)('0' + form), '\0'};
-    run_again(&said, mode, NULL, NULL);
-    if (said.status == 0)
-        return;
-    if (WIFEXITED(said.status) && WEXITSTATUS(said.status) == 77)
-        SKIP("seccomp filters are not permitted");
-    dprintf(2, "from the first line of main on: %s\n", said.text);
-    _exit(1);
-}
-
 static const struct {
     void (*function)(void);
     const char *name;
@@ -392,17 +377,10 @@ static const struct {
     {threads_come_and_go, "threads come and go", 1 << COMMON_ADVICE | 1 << ONLY_DONTNEED},
     {fork_confined, "a confined process forks", 1 << COMMON_ADVICE},
     {confine_child, "a child is confined", 1 << COMMON_ADVICE | 1 << ONLY_DONTNEED},
-    {confined_from_main_on, "confined from main on", 1 << COMMON_ADVICE},
 };
 
-int main(int count, char **arguments)
+int main(void)
 {
-    if (count > 1) {
-        form = (enum advice)(arguments[1][0] - '0');
-        confine_to_memory();
-        work();
-        return 0;
-    }
     if (emulated())
         SKIP("the emulator knows no seccomp filters");
     for (size_t i = 0; i < COUNT(workers); i++) {
