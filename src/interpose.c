@@ -237,6 +237,40 @@ void *__libc_memalign(size_t alignment, size_t bytes) ALIAS(memalign);
 void *__libc_valloc(size_t bytes) ALIAS(valloc);
 void *__libc_pvalloc(size_t bytes) ALIAS(pvalloc);
 
+/* ---- strong names for those that have no second one ----
+ *
+ * Valgrind replaces malloc and its like in any library, but there only in functions with a strong name;
+ * the public ones are weak. (Of two names of a function one is enough.) */
+
+#define STRONG(name) void arn__strong_##name(void) ALIAS(name)
+
+STRONG(posix_memalign);
+STRONG(aligned_alloc);
+STRONG(malloc_usable_size);
+STRONG(malloc_trim);
+STRONG(malloc_stats);
+STRONG(cfree);
+STRONG(_Znwm);
+STRONG(_Znam);
+STRONG(_ZnwmRKSt9nothrow_t);
+STRONG(_ZnamRKSt9nothrow_t);
+STRONG(_ZnwmSt11align_val_t);
+STRONG(_ZnamSt11align_val_t);
+STRONG(_ZnwmSt11align_val_tRKSt9nothrow_t);
+STRONG(_ZnamSt11align_val_tRKSt9nothrow_t);
+STRONG(_ZdlPv);
+STRONG(_ZdaPv);
+STRONG(_ZdlPvm);
+STRONG(_ZdaPvm);
+STRONG(_ZdlPvRKSt9nothrow_t);
+STRONG(_ZdaPvRKSt9nothrow_t);
+STRONG(_ZdlPvSt11align_val_t);
+STRONG(_ZdaPvSt11align_val_t);
+STRONG(_ZdlPvmSt11align_val_t);
+STRONG(_ZdaPvmSt11align_val_t);
+STRONG(_ZdlPvSt11align_val_tRKSt9nothrow_t);
+STRONG(_ZdaPvSt11align_val_tRKSt9nothrow_t);
+
 /* ---- glibc's control functions ---- */
 
 /* glibc's fields, told of this allocator: what is in arenas, what is mapped, what a trim gives. */

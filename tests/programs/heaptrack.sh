@@ -1,5 +1,6 @@
 # does: heaptrack counts the same calls, of C's names and of C++'s; before the library and after it
 # needs: heaptrack heaptrack_print g++
+# limit: 180
 # replaces: libheaptrack_preload.so
 
 set -euo pipefail
@@ -29,7 +30,8 @@ for program in counted-c counted-cc; do
     "$interpret" <raw >interpreted 2>/dev/null
     counts interpreted
 done
+UNDER_FIRST=$libheaptrack DUMP_HEAPTRACK_OUTPUT=$PWD/threads under ./counted-c threads
 # After ours it sees nothing of the blocks. It does no harm.
 for program in counted-c counted-cc; do
-    DUMP_HEAPTRACK_OUTPUT=$PWD/raw UNDER_LAST=$libheaptrack under "./$program"
+    DUMP_HEAPTRACK_OUTPUT=$PWD/raw UNDER_LAST=$libheaptrack under "./$program" threads
 done

@@ -1,10 +1,10 @@
 # does: Valgrind: Memcheck sees the same blocks, no error and the errors that are there; other tools run
 # needs: valgrind g++
-# limit: 120
+# limit: 300
 
 set -euo pipefail
 
-gcc -g -O1 -fno-builtin -pthread "$TESTS_DIR/counted.c" -o counted-c
+gcc -g -O1 -fno-builtin -DWITH_MEMALIGN -pthread "$TESTS_DIR/counted.c" -o counted-c
 g++ -g -O1 -fno-builtin "$TESTS_DIR/counted.cc" -o counted-cc
 cat >wrong.c <<'END'
 #include <stdlib.h>
@@ -41,6 +41,5 @@ for tool in 'memcheck --undef-value-errors=no' none callgrind; do
     under valgrind --quiet --soname-synonyms=somalloc=nouserintercepts --tool=$tool ./counted-cc 2>said
     grep -E 'Invalid|rror' said || true
 done
-gcc -g -O1 -fno-builtin -DWITHOUT_ALIGNED -pthread "$TESTS_DIR/counted.c" -o plain
-under valgrind --quiet --tool=helgrind ./plain 2>said # which has no pvalloc
+under valgrind --quiet --tool=helgrind ./counted-c threads 2>said
 grep -E 'race|rror' said || true
