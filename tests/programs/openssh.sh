@@ -19,7 +19,6 @@ cp id.pub authorized_keys
 
 # The server, on a free port; its log tells that it listens, or that somebody else does.
 start() {
-    local tried
     for port in $(shuf -i 20000-32000 -n 10); do
         cat >sshd_config <<END
 Port $port
@@ -45,11 +44,7 @@ Subsystem sftp internal-sftp
 END
         under setpriv --pdeathsig KILL /usr/sbin/sshd -D -e -f "$PWD/sshd_config" 2>server.log &
         server=$!
-        for tried in $(seq 300); do
-            ! grep -q '^Server listening' server.log || return 0
-            kill -0 "$server" 2>/dev/null || break # the port was taken
-            sleep 0.1
-        done
+        ! await "$server" '^Server listening' server.log || return 0 # else the port was taken
     done
     cat server.log >&2
     return 1
