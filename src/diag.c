@@ -51,6 +51,52 @@ void arn__line_write(struct line *line, int fd)
     line->length = 0;
 }
 
+void arn__lines_add(struct lines *lines, struct line *line)
+{
+    line->text[line->length++] = '\n';
+    if (line->length <= sizeof lines->text - lines->length) {
+        memcpy(lines->text + lines->length, line->text, line->length);
+        lines->length += line->length;
+    }
+    line->length = 0;
+}
+
+void arn__lines_write(struct lines *lines, int fd)
+{
+    arn__os_write(fd, lines->text, lines->length);
+    lines->length = 0;
+}
+
+/* Set once, as the options are read. */
+static struct {
+    bool known;
+    struct os_file file; /* what stderr was */
+    int fd;              /* a second descriptor for it, or -1 */
+} kept;
+
+void arn__stderr_keep(void)
+{
+    /* Out of the way of programs that count on low numbers, within the usual limit of 1024. */
+    static const int numbers[] = {500, 100, 10};
+    kept.known = arn__os_file(STDERR, &kept.file);
+    kept.fd = -1;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && kept.known && kept.fd < 0; i++)
+        kept.fd = arn__os_duplicate(STDERR, numbers[i]);
+}
+
+/* The program may have closed what it did not open, and opened something else by that number. */
+static bool leads_there(int fd)
+{
+    struct os_file file;
+    return kept.known && fd >= 0 && arn__os_file(fd, &file) && file.device == kept.file.device &&
+           file.number == kept.file.number;
+}
+
+int arn__stderr_kept(void)
+{
+    return leads_there(kept.fd) ? kept.fd : leads_there(STDERR) ? STDERR : -1;
+}
+
 void arn__misuse(const char *function, const void *pointer, const char *reason)
 {
     arn__misuse_of(function, pointer, reason, NULL);

@@ -6,6 +6,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -403,6 +405,26 @@ void arn__os_write(int fd, const char *text, size_t bytes)
         text += written;
         bytes -= (size_t)written;
     }
+}
+
+bool arn__os_file(int fd, struct os_file *file)
+{
+    struct stat status;
+    if (ARN__SYSTEM_CALL(SYS_fstat, fd, &status) != 0)
+        return false;
+    *file = (struct os_file){status.st_dev, status.st_ino};
+    return true;
+}
+
+int arn__os_duplicate(int fd, int least)
+{
+    long answer = ARN__SYSTEM_CALL(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least);
+    return is_error(answer) ? -1 : (int)answer;
+}
+
+const char *arn__os_program(void)
+{
+    return program_invocation_short_name;
 }
 
 const char *arn__os_environment(const char *name, bool *known)

@@ -1,6 +1,7 @@
 /* options.c - ARENITE_OPTIONS as a user sees it: shown, refused, and what it changes. */
 #include <ctype.h>
 #include <malloc.h>
+#include <sys/stat.h>
 
 #include "self.h"
 
@@ -138,6 +139,72 @@ static void statistics(void)
     CHECK(with("stats=off", "hold")[0] == '\0');
 }
 
+/* Runs this program again with an stderr that keeps each write(2) apart; returns how many there were of
+ * the library's, and leaves the last in said.text. The child's number goes to *child. */
+static size_t writes_of(const char *mode, pid_t *child)
+{
+    int ends[2];
+    size_t count = 0;
+    ssize_t got;
+    char packet[4097];
+    CHECK(pipe2(ends, O_DIRECT) == 0);
+    *child = fork();
+    CHECK(*child >= 0);
+    if (*child == 0) {
+        alarm(60);
+        dup2(ends[1], 2);
+        close(ends[0]);
+        close(ends[1]);
+        setenv("ARENITE_OPTIONS", "stats=exit", 1);
+        execl("/proc/self/exe", "some/where/again", mode, NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    said.text[0] = '\0';
+    while ((got = read(ends[0], packet, sizeof packet - 1)) > 0 || (got < 0 && errno == EINTR)) {
+        packet[got < 0 ? 0 : got] = '\0';
+        if (strncmp(packet, "arenite: ", 9) != 0)
+            continue;
+        count++;
+        strcpy(said.text, packet);
+    }
+    close(ends[0]);
+    CHECK(waitpid(*child, &said.status, 0) == *child);
+    if (said.status != 0) {
+        dprintf(2, "%s: status %x\n", mode, (unsigned)said.status);
+        _exit(1);
+    }
+    return count;
+}
+
+/* All in one write, with whose they are, whatever the program made of its stderr. */
+static void statistics_together(void)
+{
+    static const char *const modes[] = {"hold", "close stderr", "replace stderr",
+                                        "close all but stderr"};
+    char title[100];
+    pid_t child;
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        size_t count = writes_of(modes[i], &child);
+        snprintf(title, sizeof title, "arenite: statistics of again, process %d\n", (int)child);
+        if (count == 1 && strncmp(said.text, title, strlen(title)) == 0 &&
+            strstr(said.text, "\narenite: used bytes ") != NULL &&
+            strstr(said.text, "\narenite: idle heaps ") != NULL && lines(said.text) == 13)
+            continue;
+        dprintf(2, "%s: %zu writes; the last, where '%s' should begin:\n%s", modes[i], count, title,
+                said.text);
+        _exit(1);
+    }
+    /* Nothing left to write to; and least of all to the program's own files. */
+    CHECK(writes_of("close all", &child) == 0);
+    CHECK(writes_of("replace all", &child) == 0);
+    if (writes_of("strange name", &child) == 1 &&
+        strncmp(said.text, "arenite: statistics of a?b?", 27) == 0)
+        return;
+    dprintf(2, "a strange name: %s", said.text);
+    _exit(1);
+}
+
 static void effects(void)
 {
     with("map_threshold=1M", "expect a map");
@@ -147,6 +214,51 @@ static void effects(void)
 }
 
 /* ---- what the second program does ---- */
+
+static void close_from(int first)
+{
+    for (int fd = first; fd < 1024; fd++)
+        close(fd);
+}
+
+/* The file of the program, at all of these numbers, is empty as a parent that waits sees it. */
+static void expect_untouched(int first, int last)
+{
+    char name[] = "/tmp/arenite-XXXXXX";
+    struct stat status;
+    int file = mkstemp(name);
+    CHECK(file >= 0 && unlink(name) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        for (int fd = first; fd <= last; fd++)
+            if (fd != file)
+                dup2(file, fd);
+        exit(0);
+    }
+    CHECK(waitpid(child, &said.status, 0) == child && said.status == 0);
+    CHECK(fstat(file, &status) == 0 && status.st_size == 0);
+    _exit(0);
+}
+
+/* Makes something of the descriptors, and ends. */
+static int with_descriptors(const char *mode)
+{
+    free(malloc(100)); /* the options are read */
+    if (strcmp(mode, "close stderr") == 0)
+        close(2);
+    else if (strcmp(mode, "replace stderr") == 0)
+        dup2(open("/dev/null", O_WRONLY), 2);
+    else if (strcmp(mode, "close all but stderr") == 0)
+        close_from(3);
+    else if (strcmp(mode, "close all") == 0)
+        close_from(0);
+    else if (strcmp(mode, "replace all") == 0)
+        expect_untouched(0, 1023);
+    else
+        strcpy(program_invocation_short_name, "a\nb\33");
+    return 0;
+}
 
 static int again(const char *mode)
 {
@@ -160,6 +272,9 @@ static int again(const char *mode)
         CHECK(held != NULL);
         return 0;
     }
+    if (strstr(mode, "close") != NULL || strstr(mode, "replace") != NULL ||
+        strcmp(mode, "strange name") == 0)
+        return with_descriptors(mode);
     void *block = malloc(3 << 20);
     CHECK(block != NULL);
     memset(block, 1, 3 << 20);
@@ -190,6 +305,7 @@ int main(int count, char **arguments)
     show();
     refused();
     statistics();
+    statistics_together();
     effects();
     return 0;
 }
