@@ -40,6 +40,31 @@ static inline long arn__system_call(long number, long a, long b, long c, long d,
 #endif
 }
 
+/* A sanitizer has to see memory come and go: libc's functions, which it watches. */
+#if !defined(__has_feature)
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#include <errno.h>
+#include <sys/mman.h>
+static inline long arn__watched_call(long number, long a, long b, long c, long d, long e, long f)
+{
+    int saved = errno;
+    long answer;
+    if (number == SYS_mmap)
+        answer = (long)mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, f);
+    else if (number == SYS_munmap)
+        answer = munmap((void *)a, (size_t)b);
+    else
+        return arn__system_call(number, a, b, c, d, e, f);
+    if (answer == -1)
+        answer = -errno;
+    errno = saved;
+    return answer;
+}
+#define arn__system_call arn__watched_call
+#endif
+
 /* With as many arguments as the call has, each a number or a pointer. */
 #define ARN__SYSTEM_CALL(...) ARN__CALL_PICK(__VA_ARGS__, 6, 5, 4, 3, 2, 1, 0)(__VA_ARGS__)
 #define ARN__CALL_PICK(number, a, b, c, d, e, f, count, ...) ARN__CALL_##count
