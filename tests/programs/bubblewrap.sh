@@ -1,5 +1,6 @@
 # does: bubblewrap: new namespaces, a root of its own, no privileges, a limit by seccomp
 # needs: bwrap python3 perl
+# limit: 180
 # if: bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /run --unshare-all true
 
 set -euo pipefail

@@ -1,4 +1,5 @@
 // counted.cc - blocks by C++'s operators, their number known: for the tools that count them.
+// WITHOUT_ALIGNED: but for the operators that align.
 #include <cstdint>
 #include <cstdio>
 #include <map>
@@ -7,7 +8,11 @@
 #include <string>
 #include <vector>
 
+#ifndef WITHOUT_ALIGNED
 struct alignas(128) Wide {
+#else
+struct Wide {
+#endif
     char bytes[128];
 };
 

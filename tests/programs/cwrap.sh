@@ -1,6 +1,7 @@
 # does: cwrap's libraries for users, names and sockets, before the library and after it
 # needs: /usr/lib/*/libuid_wrapper.so /usr/lib/*/libnss_wrapper.so /usr/lib/*/libsocket_wrapper.so
 # needs: python3 curl perl
+# limit: 180
 
 set -euo pipefail
 

@@ -1,5 +1,6 @@
 # does: eatmydata, which makes fsync do nothing, before the library and after it
 # needs: eatmydata python3 sqlite3 perl
+# limit: 180
 
 set -euo pipefail
 

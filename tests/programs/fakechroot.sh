@@ -1,5 +1,6 @@
 # does: fakechroot, whose library rewrites paths, before the library and after it; with fakeroot too
 # needs: fakechroot fakeroot
+# limit: 180
 
 set -euo pipefail
 

@@ -1,5 +1,6 @@
 # does: fakeroot, whose library answers for owners and devices, before the library and after it
 # needs: fakeroot-sysv tar python3 perl
+# limit: 180
 
 set -euo pipefail
 

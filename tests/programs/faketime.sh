@@ -1,5 +1,6 @@
 # does: faketime, whose library answers for the clocks, before the library and after it
 # needs: faketime gcc perl
+# limit: 180
 
 set -euo pipefail
 

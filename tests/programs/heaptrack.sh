@@ -1,5 +1,6 @@
 # does: heaptrack counts the same calls, of C's names and of C++'s; before the library and after it
 # needs: heaptrack heaptrack_print g++
+# limit: 180
 # replaces: libheaptrack_preload.so
 
 set -euo pipefail

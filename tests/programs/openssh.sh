@@ -1,6 +1,6 @@
 # does: OpenSSH over loopback: the server's sandboxed child, commands, files, forwarding, keys
 # needs: /usr/sbin/sshd ssh sftp scp ssh-keygen ssh-agent
-# limit: 120
+# limit: 300
 
 set -euo pipefail
 
@@ -35,17 +35,18 @@ PermitRootLogin yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 AcceptEnv LC_TEST
+PermitUserRC no
 PrintMotd no
 PrintLastLog no
 MaxStartups 100
-LoginGraceTime 60
+LoginGraceTime 0
 Compression yes
 RekeyLimit 1M
 Subsystem sftp internal-sftp
 END
         under setpriv --pdeathsig KILL /usr/sbin/sshd -D -e -f "$PWD/sshd_config" 2>server.log &
         server=$!
-        for tried in $(seq 300); do
+        for tried in $(seq 600); do
             ! grep -q '^Server listening' server.log || return 0
             kill -0 "$server" 2>/dev/null || break # the port was taken
             sleep 0.1
@@ -72,23 +73,21 @@ Host box pipe
     StrictHostKeyChecking yes
     BatchMode yes
     LogLevel ERROR
-    ConnectTimeout 60
 END
-seq 300000 >numbers
+seq 100000 >numbers
 
-# Each connection has a child of its own for what comes before the log-in, in a sandbox that kills it if it asks the
-# kernel for what is not on the server's list.
-for option in Ciphers=aes128-ctr Ciphers=aes256-gcm@openssh.com Ciphers=chacha20-poly1305@openssh.com \
-    KexAlgorithms=sntrup761x25519-sha512@openssh.com KexAlgorithms=diffie-hellman-group18-sha512 \
-    KexAlgorithms=ecdh-sha2-nistp521 HostKeyAlgorithms=rsa-sha2-512 \
-    HostKeyAlgorithms=ecdsa-sha2-nistp256 Compression=yes; do
+# Each connection has a child of its own for what comes before the log-in, in a sandbox that kills it if
+# it asks the kernel for what is not on the server's list. Compression makes it allocate the most.
+for option in Ciphers=aes256-gcm@openssh.com Ciphers=chacha20-poly1305@openssh.com \
+    KexAlgorithms=diffie-hellman-group16-sha512 KexAlgorithms=ecdh-sha2-nistp521 \
+    HostKeyAlgorithms=rsa-sha2-512 HostKeyAlgorithms=ecdsa-sha2-nistp256 Compression=yes; do
     under ssh -F config -o "$option" box "cat; echo '$option'" <numbers | sha256sum
 done
-for n in $(seq 8); do
+for n in $(seq 4); do
     under ssh -F config box "echo $n" >"said$n" &
     clients[n]=$!
 done
-for n in $(seq 8); do
+for n in $(seq 4); do
     wait "${clients[n]}"
     cat "said$n"
 done
@@ -104,7 +103,8 @@ cmp numbers got2
 under ssh -F config -o ProxyCommand="under /usr/sbin/sshd -i -f '$PWD/sshd_config'" pipe 'wc -l' <numbers
 
 # The agent, whose key opens what no file does.
-eval "$(under ssh-agent -s)" >/dev/null
+# (Set-group-ID: the agent itself has no preload.)
+eval "$(ssh-agent -s)" >/dev/null
 agent=$SSH_AGENT_PID
 under ssh-add -q id
 under ssh-add -l | awk '{ print $1, $3, $4 }'

@@ -1,5 +1,6 @@
 # does: proxychains, whose library makes connections go through a proxy, before the library and after it
-# needs: proxychains4 curl python3
+# needs: proxychains4 curl python3 perl
+# limit: 180
 
 set -euo pipefail
 

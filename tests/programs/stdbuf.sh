@@ -1,5 +1,6 @@
 # does: stdbuf, whose library sets up the streams before main, before the library and after it
 # needs: stdbuf perl python3
+# limit: 180
 
 set -euo pipefail
 

@@ -1,5 +1,6 @@
 # does: torsocks, whose library takes locks around system calls, before the library and after it
-# needs: torsocks curl python3
+# needs: torsocks curl python3 perl
+# limit: 180
 
 set -euo pipefail
 
