@@ -43,5 +43,6 @@ int main()
     } catch (const std::bad_alloc &) {
         caught++;
     }
-    std::printf("%zu %zu %zu %zu %d\n", map.size(), rows.size(), wides.size(), shared.size(), caught);
+    std::printf("%zu %zu %zu %zu %d\n", map.size(), rows.size(), wides.size(), shared.size(),
+                caught);
 }

@@ -30,7 +30,8 @@ for program in counted-c counted-cc; do
     "$interpret" <raw >interpreted 2>/dev/null
     counts interpreted
 done
+UNDER_FIRST=$libheaptrack DUMP_HEAPTRACK_OUTPUT=$PWD/threads under ./counted-c threads
 # After ours it sees nothing of the blocks. It does no harm.
 for program in counted-c counted-cc; do
-    DUMP_HEAPTRACK_OUTPUT=$PWD/raw UNDER_LAST=$libheaptrack under "./$program"
+    DUMP_HEAPTRACK_OUTPUT=$PWD/raw UNDER_LAST=$libheaptrack under "./$program" threads
 done
