@@ -237,6 +237,18 @@ void *__libc_memalign(size_t alignment, size_t bytes) ALIAS(memalign);
 void *__libc_valloc(size_t bytes) ALIAS(valloc);
 void *__libc_pvalloc(size_t bytes) ALIAS(pvalloc);
 
+/* ---- strong names for those that have no second one ----
+ *
+ * Valgrind replaces malloc and its like in every library, there only where a strong name leads to them; the
+ * public ones are weak. A second name that is strong is enough. So have C++'s operators. */
+
+#define STRONG(name) \
+    __typeof__(name) arn__strong_##name __attribute__((visibility("default"), alias(#name)))
+
+STRONG(posix_memalign);
+STRONG(aligned_alloc);
+STRONG(malloc_usable_size);
+
 /* ---- glibc's control functions ---- */
 
 /* glibc's fields, told of this allocator: what is in arenas, what is mapped, what a trim gives. */
@@ -370,8 +382,9 @@ EXPORT int malloc_info(int options, FILE *stream)
  * ones; so these do, through their public names. They call malloc, free and aligned_alloc, as those of
  * libstdc++ do, where these are another's. */
 
-#define OPERATOR(result, name, mangled, ...)          \
-    EXPORT result name(__VA_ARGS__) __asm__(mangled); \
+#define OPERATOR(result, name, mangled, ...)                                                       \
+    EXPORT result name(__VA_ARGS__) __asm__(mangled);                                              \
+    result arn__strong_##name(__VA_ARGS__) __attribute__((visibility("default"), alias(mangled))); \
     result name(__VA_ARGS__)
 
 typedef void (*new_handler)(void);
