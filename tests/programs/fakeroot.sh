@@ -8,7 +8,9 @@ cat >work.sh <<'END'
 set -euo pipefail
 id -u
 mkdir tree
-under cp -r /etc/apt tree/copy
+mkdir -p some/deep/folder
+seq 100 >some/deep/numbers
+under cp -r some tree/copy
 under chown 1234:567 tree tree/copy
 under mknod tree/null c 1 3
 under mkfifo tree/fifo
@@ -23,7 +25,7 @@ under tar --list --verbose --file=tree.tar --numeric-owner | sha256sum
 mkdir again
 under tar --extract --file=tree.tar --directory=again --same-owner
 under stat -c '%F %u:%g %a' again/tree/null again/tree/a1 again/tree/b1
-under rm -r tree again
+under rm -r tree again some
 touch file
 under python3 -c '
 import os

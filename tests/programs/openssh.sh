@@ -19,7 +19,6 @@ cp id.pub authorized_keys
 
 # The server, on a free port; its log tells that it listens, or that somebody else does.
 start() {
-    local tried
     for port in $(shuf -i 20000-32000 -n 10); do
         cat >sshd_config <<END
 Port $port
@@ -46,7 +45,7 @@ Subsystem sftp internal-sftp
 END
         under setpriv --pdeathsig KILL /usr/sbin/sshd -D -e -f "$PWD/sshd_config" 2>server.log &
         server=$!
-        for tried in $(seq 600); do
+        for _ in $(seq 600); do
             ! grep -q '^Server listening' server.log || return 0
             kill -0 "$server" 2>/dev/null || break # the port was taken
             sleep 0.1
@@ -94,8 +93,7 @@ done
 ! under ssh -F config -o IdentityFile=host_rsa box true 2>/dev/null || echo "was let in"
 under scp -q -F config numbers box:"$PWD/copied"
 cmp numbers copied
-printf 'ls -1 %s/host_rsa.pub\nget %s/numbers got\nrename got got2\n' "$PWD" "$PWD" >batch
-sed -i 's/^rename.*/!mv got got2/' batch
+printf '%s\n' "ls -1 $PWD/host_rsa.pub" "get $PWD/numbers got" '!mv got got2' >batch
 under sftp -q -F config -b batch box | sed "s|$PWD|.|g"
 cmp numbers got2
 
