@@ -4,6 +4,10 @@
  * The trap flag stops the thread after each instruction; after the k-th, the handler frees and
  * allocates, or forks. Each k has a process of its own. The instructions of free and malloc themselves do
  * not count: they are the fast paths, which are not promised to bear a handler that uses the same lists.
+ *
+ * A trap takes longer than a thousand instructions. So the first process of a scenario notes where each step
+ * is, and the others run up to a breakpoint shortly before theirs, and go in steps from there. One that does
+ * not come by its breakpoint, for it took another path, is followed by one that goes all the way in steps.
  */
 #include "blocks.h"
 #include "self.h"
@@ -18,10 +22,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 
-enum { TRAP_FLAG = 0x100, NO_MORE = 9, FREE_BYTES = 256, MALLOC_BYTES = 88 };
+enum { TRAP_FLAG = 0x100, BREAKPOINT = 0xcc, NO_MORE = 9, FREE_BYTES = 256, MALLOC_BYTES = 88 };
 
 /* ---- stepping ---- */
 
@@ -29,58 +35,168 @@ static volatile int step, stop_at; /* 0: the handler has acted */
 static void (*act)(void);
 static uintptr_t free_address, malloc_address;
 
+/* Where the first steps of a scenario are; all processes share it. */
+enum { PATH_MOST = 1 << 18 };
+static struct path {
+    int most, length;
+    struct {
+        uintptr_t address;
+        int new_step; /* the last step up to this one at an address where no earlier step is */
+    } steps[PATH_MOST];
+} * path;
+static bool notes_path;
+
+static void note_step(uintptr_t at)
+{
+    path->steps[step - 1].address = at;
+    path->length = step;
+    if (step == path->most)
+        _exit(NO_MORE);
+}
+
+/* Where this process begins to step; 0: at once, or it has begun. */
+static volatile uintptr_t breakpoint;
+static unsigned char broken_byte;
+static _Thread_local bool steps_here;
+
 static void trapped(int signal_number, siginfo_t *info, void *context)
 {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
-    uintptr_t at = (uintptr_t)registers[REG_RIP];
-    bool is_fast_path = at - free_address < FREE_BYTES || at - malloc_address < MALLOC_BYTES;
     (void)signal_number;
     (void)info;
-    if (stop_at != 0 && !is_fast_path && ++step == stop_at) {
-        stop_at = 0;
-        act();
+    if (breakpoint != 0 && (uintptr_t)registers[REG_RIP] == breakpoint + 1) {
+        *(volatile unsigned char *)breakpoint = broken_byte;
+        registers[REG_RIP] = (greg_t)breakpoint;
+        breakpoint = 0;
+        if (!steps_here) /* another thread: nobody will step */
+            return;
+        registers[REG_EFL] |= TRAP_FLAG;
+    }
+    uintptr_t at = (uintptr_t)registers[REG_RIP];
+    bool is_fast_path = at - free_address < FREE_BYTES || at - malloc_address < MALLOC_BYTES;
+    if (stop_at != 0 && !is_fast_path) {
+        step++;
+        if (notes_path)
+            note_step(at);
+        if (step == stop_at) {
+            stop_at = 0;
+            act();
+        }
     }
     if (stop_at == 0)
         registers[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
 
-static inline void stepping(bool on)
+/* A breakpoint before step k. False: where that is, is not known, or its code cannot be written. */
+static bool break_before(int k)
 {
-    if (on)
-        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
-    else
-        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
+    if (k > path->length)
+        return false;
+    int begin = path->steps[k - 1].new_step;
+    uintptr_t address = path->steps[begin - 1].address;
+    void *page = (void *)(address & ~(uintptr_t)4095);
+    if (mprotect(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+        return false;
+    step = begin - 1;
+    steps_here = true;
+    broken_byte = *(unsigned char *)address;
+    breakpoint = address;
+    *(volatile unsigned char *)address = BREAKPOINT;
+    return true;
+}
+
+static bool steps_all; /* without a breakpoint */
+
+#define TRAPS_ON "pushfq; orq $0x100, (%%rsp); popfq"
+#define TRAPS_OFF "pushfq; andq $~0x100, (%%rsp); popfq"
+
+static inline void begin_steps(int k)
+{
+    stop_at = k;
+    if (steps_all || !break_before(k))
+        __asm__ volatile(TRAPS_ON ::: "memory", "cc");
+}
+
+static inline void end_steps(void)
+{
+    __asm__ volatile(TRAPS_OFF ::: "memory", "cc");
+    if (stop_at != 0)
+        _exit(NO_MORE);
 }
 
 static void free_in_steps(void *block, int k)
 {
-    stop_at = k;
-    stepping(true);
+    begin_steps(k);
     free(block);
-    stepping(false);
-    if (stop_at != 0)
-        _exit(NO_MORE);
+    end_steps();
 }
 
 static void *malloc_in_steps(size_t bytes, int k)
 {
-    stop_at = k;
-    stepping(true);
+    begin_steps(k);
     void *block = malloc(bytes);
-    stepping(false);
-    if (stop_at != 0)
-        _exit(NO_MORE);
+    end_steps();
     return block;
 }
 
 static void trim_in_steps(int k)
 {
-    stop_at = k;
-    stepping(true);
+    begin_steps(k);
     malloc_trim(0);
-    stepping(false);
-    if (stop_at != 0)
-        _exit(NO_MORE);
+    end_steps();
+}
+
+/* The scenario up to step k in a process of its own; false: there is no such step. */
+static bool run_step(void (*scenario)(int k), int k, const char *what)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(60);
+        scenario(k);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MORE)
+        return false;
+    if (status != 0)
+        dprintf(2, "%s: after instruction %d: status %x\n", what, k, (unsigned)status);
+    CHECK(status == 0);
+    return true;
+}
+
+/* True the first time, until there are too many of them. */
+static bool is_new(uintptr_t address, bool again)
+{
+    static uintptr_t seen[1 << 14];
+    static size_t count;
+    if (again) {
+        memset(seen, 0, sizeof seen);
+        count = 0;
+    }
+    size_t idx = address * 0x9e3779b97f4a7c15u >> 50;
+    while (seen[idx] != 0 && seen[idx] != address)
+        idx = (idx + 1) % (1 << 14);
+    if (seen[idx] == address || count == 1 << 13)
+        return false;
+    seen[idx] = address;
+    count++;
+    return true;
+}
+
+static void note_path(void (*scenario)(int k), int most, const char *what)
+{
+    path->most = most < PATH_MOST ? most : PATH_MOST;
+    path->length = 0;
+    steps_all = notes_path = true;
+    CHECK(!run_step(scenario, INT_MAX, what));
+    steps_all = notes_path = false;
+    for (int i = 0, new_step = 0; i < path->length; i++) {
+        if (is_new(path->steps[i].address, i == 0))
+            new_step = i + 1;
+        path->steps[i].new_step = new_step;
+    }
 }
 
 /* Runs the scenario for every k, or one in `stride`, up to `most` or until the handler is not reached any
@@ -88,21 +204,15 @@ static void trim_in_steps(int k)
 static void run_some_steps(void (*scenario)(int k), int stride, int most, const char *what)
 {
     int k = 1;
+    note_path(scenario, most, what);
     for (; k <= most; k += stride) {
-        pid_t child = fork();
-        CHECK(child >= 0);
-        if (child == 0) {
-            alarm(20);
-            scenario(k);
-            _exit(0);
-        }
-        int status;
-        CHECK(waitpid(child, &status, 0) == child);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == NO_MORE)
+        if (run_step(scenario, k, what))
+            continue;
+        steps_all = true;
+        bool reached = run_step(scenario, k, what);
+        steps_all = false;
+        if (!reached)
             break;
-        if (status != 0)
-            dprintf(2, "%s: after instruction %d: status %x\n", what, k, (unsigned)status);
-        CHECK(status == 0);
     }
     CHECK(k > 10);
 }
@@ -257,7 +367,7 @@ static void fork_and_free(void)
         waitpid(child, &status, 0);
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 100);
     }
-    alarm(20);
+    alarm(60);
     free(take(1));
 }
 
@@ -314,7 +424,7 @@ static void mends(int k)
         CHECK(waitpid(child, &status, 0) == child);
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 100);
     }
-    alarm(20);
+    alarm(60);
     CHECK(pthread_create(&thread, NULL, free_some, NULL) == 0);
     act = let_it_free;
     void *block = malloc_in_steps(20000, k);
@@ -475,12 +585,9 @@ static void zeroes(int k)
     free(malloc(block_bytes));
     blocks[0] = malloc(block_bytes);
     act = dirty_one;
-    stop_at = k;
-    stepping(true);
+    begin_steps(k);
     char *zeroed = calloc(1, block_bytes);
-    stepping(false);
-    if (stop_at != 0)
-        _exit(NO_MORE);
+    end_steps();
     for (size_t i = 0; i < block_bytes; i++)
         CHECK(zeroed[i] == 0);
     memset(zeroed, 1, block_bytes);
@@ -494,6 +601,8 @@ int main(void)
     if (emulated())
         SKIP("the emulator does not step");
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
+    path = mmap(NULL, sizeof *path, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(path != MAP_FAILED);
     void *address =
         program_is_static() ? NULL : dlsym(RTLD_DEFAULT, "free"); /* not its PLT entry */
     free_address = (uintptr_t)(address != NULL ? address : (void *)free);
