@@ -16,7 +16,7 @@ suite() {
     local allocator=$1
     shift
     echo "== $allocator"
-    PYTHONMALLOC=$allocator under python3 -m test -w -j 2 --timeout 120 \
+    PYTHONMALLOC=$allocator under python3 -m test -w -j 2 --timeout 600 \
         --junit-xml results.xml "${@/#/test_}" >"$allocator.log" 2>&1 || {
         cat "$allocator.log" >&2
         return 1

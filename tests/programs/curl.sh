@@ -12,11 +12,8 @@ PYTHONUNBUFFERED=1 under setpriv --pdeathsig KILL python3 -m http.server --bind 
     --directory site 0 >server.log 2>server.err &
 server=$!
 trap 'kill "$server"; wait "$server" || true' EXIT
-for _ in $(seq 300); do
-    port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' server.log)
-    [ -z "$port" ] || break
-    sleep 0.1
-done
+await "$server" ' port [0-9]* ' server.log
+port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' server.log)
 url=http://127.0.0.1:$port
 under curl -sS --noproxy '*' "$url/numbers" | sha256sum
 under curl -sS --noproxy '*' --parallel --parallel-max 8 --create-dirs -o 'got/#1' "$url/page[1-40]"
@@ -24,5 +21,7 @@ diff -r <(cd got && sha256sum ./* | sed 's/\.\//page/' | sort -k 2) \
     <(cd site && sha256sum page* | sort -k 2) && echo same
 under curl -sS --noproxy '*' -r 1000-1999 "$url/numbers" | sha256sum
 under curl -sS --noproxy '*' -o /dev/null -w '%{http_code}\n' "$url/missing"
-under curl -sS --noproxy '*' -o /dev/null -w '%{http_code}\n' -d @site/numbers "$url/numbers"
+# The server refuses at the head, and hangs up: a body that was sent by then would be an error, or none.
+under curl -sS --noproxy '*' --expect100-timeout 600 -o /dev/null -w '%{http_code}\n' \
+    -d @site/numbers "$url/numbers"
 grep -v '" [0-9]* -$\|code 404\|code 501' server.err >&2 || true

@@ -58,10 +58,7 @@ for position in FIRST LAST; do
     PYTHONUNBUFFERED=1 under setpriv --pdeathsig KILL python3 -m http.server --bind 127.0.0.17 \
         --directory site 80 >server.log 2>server.err &
     server=$!
-    for _ in $(seq 300); do
-        ! grep -q 'port 80 ' server.log || break
-        sleep 0.1
-    done
+    await "$server" 'port 80 ' server.log
     for _ in 1 2 3; do
         under curl -sS --noproxy '*' http://web.example/numbers | sha256sum
     done

@@ -45,11 +45,7 @@ Subsystem sftp internal-sftp
 END
         under setpriv --pdeathsig KILL /usr/sbin/sshd -D -e -f "$PWD/sshd_config" 2>server.log &
         server=$!
-        for _ in $(seq 600); do
-            ! grep -q '^Server listening' server.log || return 0
-            kill -0 "$server" 2>/dev/null || break # the port was taken
-            sleep 0.1
-        done
+        ! await "$server" '^Server listening' server.log || return 0 # else the port was taken
     done
     cat server.log >&2
     return 1

@@ -31,13 +31,17 @@ under setpriv --pdeathsig KILL openssl s_server -accept 127.0.0.1:0 -cert cert.p
     -rev >server.log 2>&1 &
 server=$!
 trap 'kill "$server" || true; wait "$server" || true' EXIT
-for _ in $(seq 300); do
-    port=$(sed -n 's/^ACCEPT 127.0.0.1://p' server.log)
-    [ -z "$port" ] || break
-    sleep 0.1
-done
+await "$server" '^ACCEPT 127.0.0.1:[0-9]*$' server.log
+port=$(sed -n 's/^ACCEPT 127.0.0.1://p' server.log)
+mkfifo question
 for version in tls1_2 tls1_3; do
-    (echo "spoken with $version"; sleep 1) |
-        under openssl s_client -quiet -no_ign_eof -connect "127.0.0.1:$port" -"$version" \
-            -CAfile cert.pem -servername localhost 2>errors
+    under openssl s_client -quiet -no_ign_eof -connect "127.0.0.1:$port" -"$version" \
+        -CAfile cert.pem -servername localhost <question >answer 2>errors &
+    client=$!
+    exec 3>question
+    echo "spoken with $version" >&3
+    await "$client" . answer
+    exec 3>&- # it hangs up
+    wait "$client"
+    cat answer
 done

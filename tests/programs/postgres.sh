@@ -33,8 +33,8 @@ pg initdb --no-sync --auth=trust --username="$("${as_user[@]}" id -un)" --encodi
     >server.log 2>&1 &
 server=$!
 trap 'kill -INT "$server" 2>/dev/null; wait "$server" || true; cat server.log >&2' EXIT
-for _ in $(seq 300); do
-    ! pg pg_isready -q || break
+until pg pg_isready -q; do
+    kill -0 "$server"
     sleep 0.1
 done
 

@@ -7,10 +7,7 @@ set -euo pipefail
 under setpriv --pdeathsig KILL python3 "$TESTS_DIR/socks.py" >port 2>server.err &
 server=$!
 trap 'kill "$server"; wait "$server" || true; cat server.err >&2' EXIT
-for _ in $(seq 300); do
-    [ ! -s port ] || break
-    sleep 0.1
-done
+await "$server" . port
 port=$(<port)
 
 fetch='
