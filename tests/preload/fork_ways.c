@@ -292,9 +292,12 @@ static void by_fork_with_handlers(void)
 
 /* What a child does first is the free that would bring a full pool back: its parent's other blocks of
  * that pool are free already. Nothing is handed out twice afterwards. */
+static atomic_bool sleeps;
+
 static void *sleep_on(void *unused)
 {
     void *block = malloc(100);
+    atomic_store(&sleeps, true);
     pause();
     free(block);
     return unused;
@@ -312,7 +315,8 @@ static void first_a_free(void)
     static char *blocks[BLOCKS], *next[NEXT];
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, sleep_on, NULL) == 0);
-    usleep(20000);
+    while (!atomic_load(&sleeps))
+        sched_yield();
     for (size_t i = 0; i < BLOCKS; i++)
         CHECK((blocks[i] = malloc(BYTES)) != NULL);
     for (size_t already = 0; already < 16; already++) {
