@@ -11,7 +11,7 @@
 #include "region.h"
 #include "shim.h"
 
-enum { MIB = 1 << 20 };
+enum { MIB = 1 << 20, SOON_MS = 1000 };
 
 static size_t dirty_bytes(void)
 {
@@ -113,17 +113,26 @@ TEST(purge, what_has_been_dirty_for_long_goes)
     IN_OWN_PROCESS(in_time());
 }
 
+/* Again, if the machine was so busy that what is young was old when it was looked at. */
 static void young_stays(void)
 {
+    uint32_t touched_ms;
+    size_t stays;
     started();
     arn__options.purge_delay_ms = 300;
-    char *held = arn__slices_take(1, true), *old = arn__slices_take(1, true);
-    arn__slices_put(old, 1, 1);
-    wait_ms(400);
-    touch_and_free(4);
-    for (unsigned i = 0; i < 64; i++)
-        arn__purge_settle(); /* once it looks at the clock */
-    EXPECT_EQ(dirty_bytes(), 4 * ARENA_BYTES);
+    char *held = arn__slices_take(1, true);
+    do {
+        arn__purge_to(0);
+        char *old = arn__slices_take(1, true);
+        arn__slices_put(old, 1, 1);
+        wait_ms(400);
+        touched_ms = arn__os_now_ms();
+        touch_and_free(4);
+        for (unsigned i = 0; i < 64; i++)
+            arn__purge_settle(); /* once it looks at the clock */
+        stays = dirty_bytes();
+    } while (arn__os_now_ms() - touched_ms >= 300);
+    EXPECT_EQ(stays, 4 * ARENA_BYTES);
     arn__slices_put(held, 1, 0);
 }
 
@@ -136,8 +145,12 @@ static void raises(void)
 {
     started();
     arn__options.purge_budget_bytes = 1 * MIB;
-    for (unsigned i = 0; i < 30; i++)
-        touch_and_free(32);
+    uint32_t start_ms;
+    do { /* again, if the machine was so busy that this was not soon */
+        start_ms = arn__os_now_ms();
+        for (unsigned i = 0; i < 30; i++)
+            touch_and_free(32);
+    } while (arn__os_now_ms() - start_ms >= SOON_MS);
     /* The same 8 MiB over and over: the budget has come to hold it. */
     EXPECT_EQ(dirty_bytes(), 32 * ARENA_BYTES);
 }
@@ -151,15 +164,20 @@ static void only_reuse_counts(void)
 {
     started();
     arn__options.purge_budget_bytes = (size_t)64 * MIB;
-    touch_and_free(8);
-    arn__purge_to(0);
-    atomic_store(&arn__arena_totals.reused_bytes, 0);
-    char *slice = arn__slices_take(1, true);
-    *slice = 1;
-    size_t reused = atomic_load(&arn__arena_totals.reused_bytes);
+    uint32_t start_ms;
+    size_t reused;
+    do { /* again, if the machine was so busy that this was not soon */
+        start_ms = arn__os_now_ms();
+        touch_and_free(8);
+        arn__purge_to(0);
+        atomic_store(&arn__arena_totals.reused_bytes, 0);
+        char *slice = arn__slices_take(1, true);
+        *slice = 1;
+        reused = atomic_load(&arn__arena_totals.reused_bytes);
+        arn__slices_put(slice, 1, 1);
+        arn__purge_to(0);
+    } while (arn__os_now_ms() - start_ms >= SOON_MS);
     EXPECT_EQ(reused, SLICE_BYTES);
-    arn__slices_put(slice, 1, 1);
-    arn__purge_to(0);
     /* The purge itself took the rest of the arena, too, but did not need it. */
     EXPECT_EQ(atomic_load(&arn__arena_totals.reused_bytes), reused);
 }
