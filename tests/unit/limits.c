@@ -158,8 +158,8 @@ static void locked(void)
             }
             EXPECT_TRUE(pattern_zero(block, bytes));
             memset(block, 0xff, arn_malloc_usable_size(block));
-            block = arn_realloc(block, bytes * 2);
-            arn_free(block);
+            char *larger = arn_realloc(block, bytes * 2);
+            arn_free(larger != NULL ? larger : block);
         }
         arn_malloc_trim(0);
     }
