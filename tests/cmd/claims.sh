@@ -15,6 +15,7 @@ fi
 
 unset LD_PRELOAD ARENITE_OPTIONS ARENITE_RECORD ARENITE_RECORD_PID
 export LC_ALL=C
+umask 022 # other users run some of the programs
 cc=${CC:-cc}
 cmd=$(realpath "$ARENITE_CMD")
 lib=$(realpath -s "$ARENITE_LIB")
