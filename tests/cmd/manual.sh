@@ -5,7 +5,7 @@
 set -u
 options=$(ARENITE_OPTIONS=show=1 LD_PRELOAD=$ARENITE_LIB ${EMULATOR:-} "$BASH" -c : 2>&1 |
     sed -n 's/^arenite: option \(.*\) (.*)$/\1/p')
-functions=$(nm -D --defined-only "$ARENITE_LIB" | awk '$2 !~ /[BD]/ && $3 ~ /^arn_/ { print $3 }')
+functions=$(nm -D --defined-only "$ARENITE_LIB" | awk '$2 !~ /[BD]/ && $3 ~ /^arn_[^_]/ { print $3 }')
 # functions_of HEADER
 functions_of() {
     sed -E 's/^(ARN_PUBLIC|ARN__HOT)[^(]*[ *](arn_[a-z_]+)\(.*/\2/; t; d' \

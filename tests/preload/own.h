@@ -39,10 +39,9 @@ static inline void *own_take(size_t alignment, size_t bytes)
 
 static inline bool own_is(const void *block)
 {
-    __asm__("" : "+r"(block)); /* compilers know what malloc returns: nothing lies before it */
-    const char *at = block;
+    const char *at = opaque((void *)block);
     return at > own_memory && at < own_memory + OWN_BYTES &&
-           ((const struct own_head *)block - 1)->magic == OWN_MAGIC;
+           ((const struct own_head *)at - 1)->magic == OWN_MAGIC;
 }
 
 static inline void own_give(void *block)

@@ -81,7 +81,7 @@ int main(void)
     operator_delete_array(block);
     expect_own(block = operator_new_nothrow(100, NULL), 16);
     operator_delete_sized(block, 100);
-    CHECK(operator_new_nothrow(OWN_BYTES, NULL) == NULL);
+    CHECK(opaque(operator_new_nothrow(OWN_BYTES, NULL)) == NULL);
     expect_own(block = strdup("a string"), 1);
     free(block);
     char *line = NULL;
