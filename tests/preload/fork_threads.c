@@ -160,7 +160,7 @@ static void go_on(uint64_t *random)
 
 static void in_grandchild(unsigned number, uint64_t random)
 {
-    alarm(60);
+    alarm(300);
     begin_with(number, &random);
     go_on(&random);
     _exit(0);
@@ -168,7 +168,7 @@ static void in_grandchild(unsigned number, uint64_t random)
 
 static void in_child(unsigned number, uint64_t random)
 {
-    alarm(60);
+    alarm(300);
     begin_with(number, &random);
     check_everything();
     pid_t grandchild = fork();
@@ -191,7 +191,7 @@ static void fork_often(unsigned times, time_t seconds, void (*in_each)(unsigned 
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(30);
+            alarm(300);
             in_each(i);
             _exit(0);
         }

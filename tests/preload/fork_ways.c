@@ -118,7 +118,7 @@ static void let_another_begin(uint64_t random)
 
 static void in_child(unsigned number)
 {
-    alarm(60);
+    alarm(300);
     if (number % 2 == 0)
         use_and_free_all(number + 1);
     else
@@ -210,7 +210,7 @@ static void by_fork_amid_stdio(void)
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             FILE *file = fopen("/dev/null", "w");
             CHECK(file != NULL && fprintf(file, "%s", "child") == 5 && fclose(file) == 0);
             fflush(NULL);
@@ -281,7 +281,7 @@ static void by_fork_with_handlers(void)
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             CHECK(strcmp(order, "baef") == 0);
             in_child(i);
         }
@@ -334,7 +334,7 @@ static void first_a_free(void)
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(20);
+            alarm(300);
             free(first);
             for (size_t i = 0; i < NEXT; i++)
                 next[i] = malloc(BYTES);

@@ -131,7 +131,7 @@ enum { BEGINNINGS = sizeof beginnings / sizeof *beginnings };
 
 static void in_child(size_t beginning)
 {
-    alarm(60);
+    alarm(300);
     beginnings[beginning]();
     guarded_check_all(&set);
     allocate();
@@ -242,7 +242,7 @@ static void fork_while_guards_change(void)
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             if (i % 3 == 0)
                 look_at_all();
             if (i % 3 == 1)

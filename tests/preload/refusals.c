@@ -98,7 +98,7 @@ static void work_without(size_t call, int answer, int with_threads)
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             work(13);
             _exit(0);
         }
@@ -135,7 +135,7 @@ int main(int count, char **arguments)
                 pid_t child = fork();
                 CHECK(child >= 0);
                 if (child == 0) {
-                    alarm(60);
+                    alarm(300);
                     if (started == 1)
                         start_without(call, answers[i]);
                     else

@@ -150,7 +150,7 @@ static void work(size_t refusal, int answer, int warm)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(300);
         change(8);
         give(take(1000, 20000), 1000, 20000);
         give(take(300000, 100), 300000, 100);
@@ -190,7 +190,7 @@ static void refused_from_main_on(void)
 int main(int count, char **arguments)
 {
     if (count > 1) {
-        alarm(60);
+        alarm(300);
         work((size_t)(arguments[1][0] - 'a'), arguments[1][1], 0);
         return 0;
     }

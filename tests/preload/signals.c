@@ -12,7 +12,7 @@
 #include "blocks.h"
 #include "self.h"
 
-enum { SIGNALS = 3000, SECONDS_AT_MOST = 3, SECONDS_UNTIL_HUNG = 200 };
+enum { SIGNALS = 3000, SECONDS_AT_MOST = 3, SECONDS_UNTIL_HUNG = 60 };
 
 static atomic_uint handled;
 static atomic_bool stop;
@@ -133,7 +133,7 @@ static void handle_by_forking(int signal_number)
     pid_t child = _Fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(20);
+        alarm(300);
         signal(signal_number, SIG_IGN);
         void *block = malloc(50000);
         CHECK(block != NULL);

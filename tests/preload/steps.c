@@ -152,7 +152,7 @@ static bool run_step(void (*scenario)(int k), int k, const char *what)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(300);
         scenario(k);
         _exit(0);
     }
@@ -367,7 +367,7 @@ static void fork_and_free(void)
         waitpid(child, &status, 0);
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 100);
     }
-    alarm(60);
+    alarm(300);
     free(take(1));
 }
 
@@ -424,7 +424,7 @@ static void mends(int k)
         CHECK(waitpid(child, &status, 0) == child);
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 100);
     }
-    alarm(60);
+    alarm(300);
     CHECK(pthread_create(&thread, NULL, free_some, NULL) == 0);
     act = let_it_free;
     void *block = malloc_in_steps(20000, k);

@@ -192,7 +192,7 @@ static void *sleep_on(void *unused)
 
 static void go_on_in_forked(unsigned number)
 {
-    alarm(60);
+    alarm(300);
     void *left = (number % 2 == 0 ? by_vfork : by_clone)(number / 2);
     atomic_store(&stop, false);
     pthread_t worker;

@@ -19,7 +19,7 @@
         }                                                                        \
     } while (0)
 
-enum { FAILURES_MOST = 5, CHILD_SECONDS = 60, CHILD_REACHED = 0, CHILD_NOT_REACHED = 42 };
+enum { FAILURES_MOST = 5, CHILD_SECONDS = 300, CHILD_REACHED = 0, CHILD_NOT_REACHED = 42 };
 
 struct failing_play {
     void (*play)(void);   /* while calls fail */

@@ -880,7 +880,7 @@ static void fork_meanwhile(void)
     for (int i = 0; i < (SANITIZED ? 20 : 200); i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(20);
+            alarm(300);
             arn_weak_release(arn_weak_new(node, NULL, NULL));
             _exit(0);
         }

@@ -372,7 +372,7 @@ static void few_blocks(void)
     for (unsigned few = 0; few < 60; few += few < 20 ? STEP : 7) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             play_with_few(few);
         }
         int status = -1;

@@ -16,7 +16,7 @@
 #include "sanitized.h"
 #include "shim.h"
 
-enum { THREADS = 3, SECONDS_MOST = 60 };
+enum { THREADS = 3, SECONDS_MOST = 300 };
 
 static arn_type *shared_begin(void (*finalize)(void *))
 {

@@ -406,7 +406,7 @@ static void fork_and_look(unsigned children, bool alone)
     for (unsigned i = 0; i < children; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             _exit(child_is_traced(alone));
         }
         int status = -1;
@@ -515,7 +515,7 @@ static void each_call_fails(long more)
     for (int status = 0; status == 0; n++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             _exit(play(n, more < LONG_MAX ? n + more : more));
         }
         waitpid(child, &status, 0);
