@@ -8,7 +8,7 @@ seq 400000 >site/numbers
 for n in $(seq 40); do
     seq "$n" 3000 >"site/page$n"
 done
-PYTHONUNBUFFERED=1 under setpriv --pdeathsig KILL python3 -m http.server --bind 127.0.0.1 \
+PYTHONUNBUFFERED=1 setpriv --pdeathsig KILL under python3 -m http.server --bind 127.0.0.1 \
     --directory site 0 >server.log 2>server.err &
 server=$!
 trap 'kill "$server"; wait "$server" || true' EXIT

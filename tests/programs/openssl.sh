@@ -27,7 +27,7 @@ under openssl cms -verify -in signed -CAfile cert.pem -out opened 2>&1
 cmp plain opened
 under openssl prime 2147483647
 
-under setpriv --pdeathsig KILL openssl s_server -accept 127.0.0.1:0 -cert cert.pem -key rsa.pem \
+setpriv --pdeathsig KILL under openssl s_server -accept 127.0.0.1:0 -cert cert.pem -key rsa.pem \
     -rev >server.log 2>&1 &
 server=$!
 trap 'kill "$server" || true; wait "$server" || true' EXIT

@@ -8,7 +8,7 @@ set -euo pipefail
 # and not by itself: how much it has written by then depends on time.
 start() {
     for port in $(shuf -i 20000-32000 -n 10); do
-        under setpriv --pdeathsig KILL redis-server --bind 127.0.0.1 --port "$port" --dir "$PWD" \
+        setpriv --pdeathsig KILL under redis-server --bind 127.0.0.1 --port "$port" --dir "$PWD" \
             --save "" --appendonly yes --auto-aof-rewrite-percentage 0 --loglevel warning \
             --enable-debug-command yes >server.log 2>&1 &
         server=$!
