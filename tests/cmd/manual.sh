@@ -1,6 +1,7 @@
 #!/bin/bash
 # manual.sh - the manual names what there is: every option with its default, every exported function. And
-# every program of arenite-object(7) and arenite-trace(7) prints what the page says.
+# every program of arenite-object(7) and arenite-trace(7) prints what the page says. And mandoc understands
+# the pages, if it is installed.
 
 set -u
 options=$(ARENITE_OPTIONS=show=1 LD_PRELOAD=$ARENITE_LIB ${EMULATOR:-} "$BASH" -c : 2>&1 |
@@ -45,6 +46,16 @@ for function in $functions; do
     grep -qx "$function" <<<"$trace_functions" && manual=arenite-trace.7
     named "\\b$function\\b" $manual "$manual describes $function"
 done
+
+# understood PAGE: mandoc warns of nothing but of sections that others of its number do not have.
+understood() {
+    ! mandoc -Tlint -W warning "$ARENITE_SRCDIR/man/$1" 2>&1 | grep -v 'WARNING: unexpected section'
+}
+if command -v mandoc >/dev/null; then
+    for page in arenite.1 arenite.3 arenite.7 arenite-object.7 arenite-trace.7; do
+        claim "mandoc understands $page" understood $page
+    done
+fi
 
 # --- The programs of the pages -------------------------------------------------------------------
 
