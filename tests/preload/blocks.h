@@ -1,7 +1,8 @@
 /* blocks.h - random blocks whose contents are known.
  *
  * A block starts with its size and seed; the rest follows from these. Of a block above SPARSE_BYTES
- * only the edges and a word of every page are written: enough to notice an overlap.
+ * only the edges and a word of every slice are written: enough to notice an overlap, and page faults take their
+ * time. Above SPARSER_BYTES, where each is a map of its own, a word of every fourth.
  */
 #ifndef ARENITE_BLOCKS_H
 #define ARENITE_BLOCKS_H
@@ -13,7 +14,7 @@
 
 #include "program.h"
 
-enum { SPARSE_BYTES = 32 << 10, EDGE_WORDS = 512, PAGE_WORDS = 512 };
+enum { SPARSE_BYTES = 32 << 10, SPARSER_BYTES = 8 << 20, EDGE_WORDS = 512, SLICE_WORDS = 2048 };
 
 struct block_head {
     uint64_t bytes;
@@ -38,7 +39,8 @@ static inline size_t block_next_word(size_t idx, size_t words)
 {
     if (words <= SPARSE_BYTES / 8 || idx < EDGE_WORDS || idx + EDGE_WORDS >= words)
         return idx + 1;
-    size_t next = (idx / PAGE_WORDS + 1) * PAGE_WORDS;
+    size_t stride = words <= SPARSER_BYTES / 8 ? SLICE_WORDS : 4 * SLICE_WORDS;
+    size_t next = (idx / stride + 1) * stride;
     return next + EDGE_WORDS > words ? words - EDGE_WORDS : next;
 }
 
@@ -110,7 +112,7 @@ static inline void *random_block(uint64_t *state)
     case 0:
         block = calloc(1, bytes);
         CHECK(block != NULL);
-        for (size_t i = 0; i < bytes; i += i < 4096 ? 1 : 509)
+        for (size_t i = 0; i < bytes; i += i < 4096 ? 1 : i < SPARSER_BYTES ? 509 : 65521)
             CHECK(block[i] == 0);
         break;
     case 1: {

@@ -1,10 +1,8 @@
 /* fork_threads.c - the child of a process with busy threads can use and free everything. */
-#include <pthread.h>
-#include <sched.h>
 #include <time.h>
 
 #include "blocks.h"
-#include "self.h"
+#include "busy.h"
 
 enum { THREADS = 8, SLOTS = 1536, CHILD_THREADS = 3 };
 
@@ -13,9 +11,6 @@ static _Atomic(void *) slots[SLOTS];
 
 /* What each thread keeps to itself most of the time: blocks of pools that it owns. */
 static _Atomic(void *) kept[THREADS][SLOTS / THREADS];
-
-static atomic_bool stop;
-static atomic_ulong turns;
 
 static void exchange(_Atomic(void *) *slot, uint64_t *random)
 {
@@ -39,12 +34,11 @@ static void *busy(void *argument)
 {
     size_t number = (size_t)argument;
     uint64_t random = 88172645463325252u + number * 7919;
-    while (!atomic_load(&stop)) {
+    while (busy_goes_on()) {
         exchange(&slots[next_random(&random) % SLOTS], &random);
         exchange(&kept[number][next_random(&random) % (SLOTS / THREADS)], &random);
         if (number == 0 && next_random(&random) % 512 == 0)
             malloc_trim(0);
-        atomic_fetch_add(&turns, 1);
     }
     return NULL;
 }
@@ -195,29 +189,15 @@ static void fork_often(unsigned times, time_t seconds, void (*in_each)(unsigned 
             in_each(i);
             _exit(0);
         }
-        expect_success(child, what);
+        busy_expect_success(child, what);
     }
-}
-
-static void start_threads(pthread_t *threads, size_t count, void *(*function)(void *))
-{
-    atomic_store(&stop, false);
-    for (size_t i = 0; i < count; i++)
-        CHECK(pthread_create(&threads[i], NULL, function, (void *)i) == 0);
-}
-
-static void stop_threads(const pthread_t *threads, size_t count)
-{
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < count; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
 /* Another thread gives whole regions back: nothing that the child has may be missing. */
 static void *grows_and_trims(void *unused)
 {
     void *blocks[24];
-    while (!atomic_load(&stop)) {
+    while (busy_goes_on()) {
         for (size_t i = 0; i < 24; i++)
             CHECK((blocks[i] = malloc(1 << 20)) != NULL);
         for (size_t i = 0; i < 24; i++)
@@ -242,7 +222,7 @@ static void grow(unsigned number)
 static void *always_in_slow_paths(void *argument)
 {
     uint64_t random = (uint64_t)(uintptr_t)argument * 104729 + 17;
-    while (!atomic_load(&stop)) {
+    while (busy_goes_on()) {
         _Atomic(void *) *slot = &slots[next_random(&random) % 64];
         size_t bytes = (16u << 10) + next_random(&random) % (300u << 10);
         void *blocks[16];
@@ -279,7 +259,7 @@ static void *short_life(void *unused)
 
 static void *gives_birth(void *unused)
 {
-    while (!atomic_load(&stop)) {
+    while (busy_goes_on()) {
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, short_life, NULL) == 0);
         CHECK(pthread_join(thread, NULL) == 0);
@@ -316,40 +296,36 @@ static void fork_amid_everything(unsigned times, time_t seconds)
     uint64_t random = 362436069;
     time_t start = time(NULL);
     for (unsigned i = 0; i < times && time(NULL) - start < seconds; i++) {
-        unsigned long before = atomic_load(&turns);
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0)
             in_child(i, next_random(&random));
         use_much(&random);
-        expect_success(child, "child");
-        while (atomic_load(&turns) == before) /* the parent's threads go on, too */
-            sched_yield();
+        busy_expect_success(child, "child");
     }
 }
 
 int main(void)
 {
-    pthread_t threads[THREADS];
     if (emulated())
         SKIP("qemu's own locks do not survive a fork amid threads");
     CHECK(pthread_key_create(&key, allocate_to_the_end) == 0);
 
-    start_threads(threads, 1, grows_and_trims);
-    fork_often(300, 5, grow, "child amid trims");
-    stop_threads(threads, 1);
+    busy_start(1, grows_and_trims);
+    fork_often(300, 3, grow, "child amid trims");
+    busy_end();
 
-    start_threads(threads, 3, always_in_slow_paths);
-    fork_often(1500, 5, a_little_of_everything, "child amid slow paths");
-    stop_threads(threads, 3);
+    busy_start(3, always_in_slow_paths);
+    fork_often(1500, 3, a_little_of_everything, "child amid slow paths");
+    busy_end();
 
-    start_threads(threads, 2, gives_birth);
-    fork_often(1500, 4, a_little_of_everything, "child amid births and deaths");
-    stop_threads(threads, 2);
+    busy_start(2, gives_birth);
+    fork_often(1500, 3, a_little_of_everything, "child amid births and deaths");
+    busy_end();
 
-    start_threads(threads, THREADS, busy);
-    fork_amid_everything(240, 8);
-    stop_threads(threads, THREADS);
+    busy_start(THREADS, busy);
+    fork_amid_everything(240, 5);
+    busy_end();
     check_everything();
     free_everything();
     return 0;

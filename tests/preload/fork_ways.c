@@ -1,23 +1,20 @@
 /* fork_ways.c - every way to a new process, from one with threads: fork with handlers, _Fork, clone,
  * vfork, posix_spawn, system, popen; and stdio's locks, which fork takes itself. */
-#include <pthread.h>
-#include <sched.h>
 #include <spawn.h>
 #include <sys/syscall.h>
 
 #include "blocks.h"
-#include "self.h"
+#include "busy.h"
 
-enum { THREADS = 4, KEPT = 256, TIMES = 20 };
+enum { THREADS = 4, KEPT = 96, TIMES = 20, CHILDS_BLOCKS = 150 };
 
-static atomic_bool stop;
 static _Atomic(void *) kept[THREADS][KEPT];
 
 static void *busy(void *argument)
 {
     size_t number = (size_t)argument;
     uint64_t random = 88172645463325252u + number;
-    while (!atomic_load(&stop)) {
+    while (busy_goes_on()) {
         _Atomic(void *) *slot = &kept[number][next_random(&random) % KEPT];
         block_free(atomic_exchange(slot, NULL));
         atomic_store(slot, random_block(&random));
@@ -28,7 +25,7 @@ static void *busy(void *argument)
 
 static void *busy_with_stdio(void *unused)
 {
-    while (!atomic_load(&stop)) {
+    while (busy_goes_on()) {
         FILE *file = fopen("/dev/null", "w");
         CHECK(file != NULL);
         for (int i = 0; i < 5; i++)
@@ -45,28 +42,23 @@ static void *busy_with_stdio(void *unused)
 
 static void with_threads(void *(*function)(void *), void (*body)(void))
 {
-    pthread_t threads[THREADS];
-    atomic_store(&stop, false);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, function, (void *)i) == 0);
+    busy_start(THREADS, function);
     body();
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
+    busy_end();
 }
 
 /* ---- what a child does ---- */
 
 static void use_and_free_all(uint64_t random)
 {
-    void *blocks[400];
-    for (size_t i = 0; i < 400; i++)
+    void *blocks[CHILDS_BLOCKS];
+    for (size_t i = 0; i < CHILDS_BLOCKS; i++)
         blocks[i] = random_block(&random);
     for (size_t i = 0; i < THREADS; i++) {
         for (size_t k = 0; k < KEPT; k++)
             block_free(atomic_exchange(&kept[i][k], NULL));
     }
-    for (size_t i = 0; i < 400; i++)
+    for (size_t i = 0; i < CHILDS_BLOCKS; i++)
         block_free(blocks[i]);
 }
 
@@ -143,7 +135,7 @@ static void by__Fork(void)
         CHECK(child >= 0);
         if (child == 0)
             in_child(i);
-        expect_success(child, i % 2 == 0 ? "_Fork" : "_Fork, another thread begins");
+        busy_expect_success(child, i % 2 == 0 ? "_Fork" : "_Fork, another thread begins");
     }
 }
 
@@ -168,7 +160,7 @@ static void by_clone(void)
         CHECK(child >= 0);
         if (child == 0)
             in_child(2 * i);
-        expect_success(child, "clone");
+        busy_expect_success(child, "clone");
     }
 }
 
@@ -181,7 +173,7 @@ static void by_vfork(void)
             execl("/bin/true", "true", NULL);
             _exit(127);
         }
-        expect_success(child, "vfork");
+        busy_expect_success(child, "vfork");
         free(malloc(100000));
     }
 }
@@ -192,7 +184,7 @@ static void by_spawn(void)
         pid_t child;
         char *const arguments[] = {(char *)"true", NULL};
         CHECK(posix_spawn(&child, "/bin/true", NULL, NULL, arguments, environ) == 0);
-        expect_success(child, "posix_spawn");
+        busy_expect_success(child, "posix_spawn");
         if (i % 4 != 0)
             continue;
         CHECK(system("exit 3") == 3 << 8);
@@ -217,7 +209,7 @@ static void by_fork_amid_stdio(void)
             use_and_free_all(i + 1);
             _exit(0);
         }
-        expect_success(child, "fork amid stdio");
+        busy_expect_success(child, "fork amid stdio");
     }
 }
 
@@ -286,7 +278,7 @@ static void by_fork_with_handlers(void)
             in_child(i);
         }
         CHECK(strcmp(order, "bacd") == 0);
-        expect_success(child, "fork with handlers");
+        busy_expect_success(child, "fork with handlers");
     }
 }
 
@@ -343,7 +335,7 @@ static void first_a_free(void)
                 CHECK(next[i] != next[i - 1]);
             _exit(0);
         }
-        expect_success(child, "a child that frees first");
+        busy_expect_success(child, "a child that frees first");
         free(first);
     }
 }

@@ -126,7 +126,7 @@ static void toggle(void)
     doing = "pages change";
     for (size_t i = 0; i < 3; i++)
         CHECK(pthread_create(&threads[i], NULL, i == 0 ? count_on : allocate_on, NULL) == 0);
-    for (size_t i = 0; i < 6000; i++) {
+    for (size_t i = 0; i < 2000; i++) {
         struct guarded *stack = &stacks[i * 37 % 64];
         enum use use = i % 2 == 0 ? NO_ACCESS : READ_ONLY;
         if (stack->block != NULL) {

@@ -358,7 +358,7 @@ static inline void allocate_among(size_t each)
     size_t count = 0;
     doing = "allocating";
     for (size_t i = 0; i < GUARDED_SIZES; i++) {
-        size_t blocks = guarded_sizes[i] <= 65536 ? each : guarded_sizes[i] <= 1 << 20 ? 2 : 0;
+        size_t blocks = guarded_sizes[i] <= 65536 ? each : guarded_sizes[i] <= 1 << 20 ? 1 : 0;
         for (size_t k = 0; k < blocks; k++) {
             CHECK(count < MOST_GUARDED);
             size_t bytes = guarded_sizes[i] - (k % 3 == 0 ? 100 : 0);

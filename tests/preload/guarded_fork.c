@@ -73,7 +73,7 @@ static void free_in_child(void)
 
 static void *allocate_in_thread(void *unused)
 {
-    allocate_among(6);
+    allocate_among(4);
     return unused;
 }
 
@@ -82,7 +82,7 @@ static void allocate_in_threads(void)
     pthread_t threads[2];
     for (size_t i = 0; i < 2; i++)
         CHECK(pthread_create(&threads[i], NULL, allocate_in_thread, NULL) == 0);
-    allocate_among(6);
+    allocate_among(4);
     for (size_t i = 0; i < 2; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
@@ -105,7 +105,7 @@ static void allocate_small(void)
 
 static void allocate(void)
 {
-    allocate_among(6);
+    allocate_among(4);
 }
 
 static void trim(void)

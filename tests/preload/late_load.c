@@ -15,7 +15,7 @@ static void *use(void *argument)
 {
     uint64_t random = (uint64_t)(uintptr_t)argument + 1;
     void *blocks[200] = {NULL};
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < 5000; i++) {
         size_t idx = next_random(&random) % 200;
         size_t bytes = random_bytes(&random);
         if (blocks[idx] != NULL) {

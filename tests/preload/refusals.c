@@ -40,10 +40,10 @@ static int refuse(long number, int answer)
 
 static void work(uint64_t seed)
 {
-    enum { BLOCKS = 300 };
+    enum { BLOCKS = 200 };
     void *blocks[BLOCKS] = {NULL};
     uint64_t random = seed;
-    for (unsigned i = 0; i < 1200; i++) {
+    for (unsigned i = 0; i < 500; i++) {
         size_t idx = next_random(&random) % BLOCKS;
         if (blocks[idx] != NULL && i % 3 == 0) {
             blocks[idx] = random_resized(blocks[idx], &random);
@@ -56,7 +56,7 @@ static void work(uint64_t seed)
     char *grown = malloc(1 << 20);
     CHECK(grown != NULL);
     grown[12345] = 17;
-    for (size_t mib = 2; mib < 80; mib *= 2) {
+    for (size_t mib = 2; mib < 40; mib *= 2) {
         CHECK((grown = realloc(grown, mib << 20)) != NULL);
         grown[(mib << 20) - 1] = 1;
         CHECK(grown[12345] == 17);
@@ -131,19 +131,17 @@ int main(int count, char **arguments)
             char what[80];
             snprintf(what, sizeof what, "without %s (%s)", refused[call].name,
                      strerrorname_np(answers[i]));
-            for (int started = 0; started < 2; started++) {
-                pid_t child = fork();
-                CHECK(child >= 0);
-                if (child == 0) {
-                    alarm(300);
-                    if (started == 1)
-                        start_without(call, answers[i]);
-                    else
-                        work_without(call, answers[i], refused[call].number != SYS_futex);
-                    _exit(0);
-                }
-                expect_success(child, what);
+            pid_t child = fork();
+            CHECK(child >= 0);
+            if (child == 0) {
+                alarm(300);
+                if ((call + i) % 2 == 0)
+                    start_without(call, answers[i]);
+                else
+                    work_without(call, answers[i], refused[call].number != SYS_futex);
+                _exit(0);
             }
+            expect_success(child, what);
         }
     }
     return 0;

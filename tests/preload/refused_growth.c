@@ -56,8 +56,8 @@ static void refuse(size_t refusal, int answer)
 static const struct {
     size_t bytes, count;
 } amounts[] = {
-    {16, 150000}, {100, 60000},  {1000, 30000},  {5000, 4000},  {20000, 1000},
-    {40000, 500}, {300000, 200}, {1 << 20, 100}, {5 << 20, 20}, {40 << 20, 20},
+    {16, 150000}, {100, 60000},  {1000, 12000},  {5000, 1600},  {20000, 400},
+    {40000, 200}, {300000, 100}, {1 << 20, 100}, {5 << 20, 20}, {40 << 20, 20},
 };
 
 /* A block's ends are written, and lead from one to the next. */
@@ -162,7 +162,7 @@ static void work(size_t refusal, int answer, int warm)
         for (size_t i = 0; i < THREADS; i++)
             CHECK(pthread_join(threads[i], NULL) == 0);
     }
-    give(take(1000, 50000), 1000, 50000);
+    give(take(1000, 15000), 1000, 15000);
 }
 
 static size_t refusal_now;

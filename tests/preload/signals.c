@@ -12,7 +12,7 @@
 #include "blocks.h"
 #include "self.h"
 
-enum { SIGNALS = 3000, SECONDS_AT_MOST = 3, SECONDS_UNTIL_HUNG = 60 };
+enum { SIGNALS = 3000, SECONDS_AT_MOST = 2, SECONDS_UNTIL_HUNG = 60 };
 
 static atomic_uint handled;
 static atomic_bool stop;

@@ -6,7 +6,7 @@
 #include "blocks.h"
 #include "self.h"
 
-enum { CHURN = 20000, AT_ONCE = 16 };
+enum { CHURN = 8000, AT_ONCE = 16 };
 
 /* In every round, if what they find is put back: as libraries that log at exit do. */
 static pthread_key_t keys[40];
@@ -63,12 +63,12 @@ static void *with_values(void *unused)
 static void destructors_in_every_round(void)
 {
     atomic_store(&destroyed, 0);
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 80; i++) {
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, with_values, NULL) == 0);
         CHECK(pthread_join(thread, NULL) == 0);
     }
-    CHECK(atomic_load(&destroyed) == 200 * (40 * PTHREAD_DESTRUCTOR_ITERATIONS + 1));
+    CHECK(atomic_load(&destroyed) == 80 * (40 * PTHREAD_DESTRUCTOR_ITERATIONS + 1));
 }
 
 /* ---- churn ---- */

@@ -27,7 +27,7 @@ static void *frugal(void *argument)
         CHECK(block != NULL);
         free(block);
     }
-    for (unsigned i = 0; i < 100; i++)
+    for (unsigned i = 0; i < 30; i++)
         block_free(random_block(&random));
     malloc_trim(0);
     void *last = malloc(10);
@@ -43,7 +43,7 @@ int main(void)
     long least = sysconf(_SC_THREAD_STACK_MIN);
     CHECK(pthread_attr_setstacksize(&attributes, least > 0 ? (size_t)least : PTHREAD_STACK_MIN) ==
           0);
-    for (uintptr_t i = 0; i < 50; i++) {
+    for (uintptr_t i = 0; i < 25; i++) {
         pthread_t threads[2];
         for (size_t k = 0; k < 2; k++)
             CHECK(pthread_create(&threads[k], &attributes, frugal, (void *)(i * 2 + k)) == 0);

@@ -1,7 +1,8 @@
 /* pattern.h - what the tests write into blocks, to notice when somebody else writes there.
  *
  * The pattern depends on a seed and the offset in the block, not on the address, so that it can be
- * followed through realloc. Large blocks are written in part: both ends, and a word in each page.
+ * followed through realloc. Large blocks are written in part, for page faults take their time: both ends, and a
+ * word in each slice; of very large ones, each of which is a map, a word in every fourth.
  */
 #ifndef ARENITE_PATTERN_H
 #define ARENITE_PATTERN_H
@@ -14,7 +15,8 @@
 enum {
     PATTERN_WHOLE_BYTES = 65536, /* blocks up to here are written in whole */
     PATTERN_END_BYTES = 2048,
-    PATTERN_STRIDE_BYTES = 4096,
+    PATTERN_STRIDE_BYTES = 16384,
+    PATTERN_SPARSE_BYTES = 8 << 20, /* above, four times as far */
 };
 
 static inline uint64_t pattern_word(uint64_t seed, size_t idx)
@@ -30,7 +32,8 @@ static inline size_t pattern_next(size_t offset, size_t bytes)
     offset += 8;
     if (end > PATTERN_WHOLE_BYTES && offset >= PATTERN_END_BYTES &&
         offset < end - PATTERN_END_BYTES) {
-        offset = (offset + PATTERN_STRIDE_BYTES - 1) / PATTERN_STRIDE_BYTES * PATTERN_STRIDE_BYTES;
+        size_t stride = PATTERN_STRIDE_BYTES * (end > PATTERN_SPARSE_BYTES ? 4 : 1);
+        offset = (offset + stride - 1) / stride * stride;
         if (offset > end - PATTERN_END_BYTES)
             offset = end - PATTERN_END_BYTES;
     }

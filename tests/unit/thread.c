@@ -14,6 +14,7 @@
 #include "options.h"
 #include "os.h"
 #include "pattern.h"
+#include "rest.h"
 #include "sanitized.h"
 #include "shim.h"
 
@@ -227,6 +228,7 @@ static void *busy(void *argument)
     uint64_t random = (uintptr_t)argument * 77 + 1;
     void *blocks[64] = {0};
     while (!atomic_load(&stop)) {
+        rest_if_told();
         unsigned i = pattern_random(&random) % 64;
         arn_free(blocks[i]);
         blocks[i] = arn_malloc(pattern_random(&random) % 40000);
@@ -248,7 +250,7 @@ static void child_of_busy_parent(char **blocks, unsigned count)
     if (pthread_create(&thread, NULL, allocates, NULL) != 0)
         _exit(3);
     pthread_join(thread, NULL);
-    for (unsigned i = 0; i < 3000; i++) {
+    for (unsigned i = 0; i < 3000; i += 4) {
         char *block = arn_calloc(1, 30 * i);
         if (block == NULL || !pattern_zero(block, 30 * i))
             _exit(4);
@@ -277,8 +279,11 @@ static void forks(void)
         if (child == 0)
             child_of_busy_parent(blocks, COUNT);
         int status = -1;
+        rest_begin();
         waitpid(child, &status, 0);
+        rest_end();
         EXPECT_EQ(status, 0);
+        usleep(i % 7 * 100); /* until they are busy again */
     }
     atomic_store(&stop, true);
     for (unsigned i = 0; i < 3; i++)

@@ -10,6 +10,7 @@
 #include "nodes.h"
 #include "os.h"
 #include "pattern.h"
+#include "rest.h"
 #include "thread.h"
 #include "traced.h"
 
@@ -216,8 +217,10 @@ static void *steps(void *seed)
 static void *steps_until_told(void *seed)
 {
     uint64_t random = (uintptr_t)seed * 104729 + 1;
-    while (!atomic_load(&stop))
+    while (!atomic_load(&stop)) {
+        rest_if_told();
         step(&random);
+    }
     return NULL;
 }
 
@@ -410,8 +413,11 @@ static void fork_and_look(unsigned children, bool alone)
             _exit(child_is_traced(alone));
         }
         int status = -1;
+        rest_begin();
         waitpid(child, &status, 0);
+        rest_end();
         EXPECT_EQ(status, 0);
+        usleep(i % 7 * 100); /* until they are busy again */
     }
 }
 
