@@ -1,5 +1,6 @@
 # does: CPython's own regression tests, also without its small-block allocator
 # needs: python3 /usr/lib/python3.11/test/test_list.py
+# long: yes
 # limit: 400
 
 set -euo pipefail
