@@ -244,6 +244,8 @@ static const char *why_not(const void *pointer)
         /* A run's later slices have no descriptor: look back for its first. */
         struct descriptor *d = arn__descriptor(pointer);
         unsigned slice = (unsigned)((uintptr_t)pointer >> SLICE_SHIFT) & (ARENA_SLICES - 1);
+        if (slice >= arn__arena(pointer)->region->slices)
+            return foreign;
         for (unsigned back = 1; back <= slice; back++) {
             if (arn__kind(d - back) == KIND_RUN)
                 return (d - back)->units > back ? inside_large : released;
@@ -366,7 +368,7 @@ void arn__free_emptied(const void *block)
 bool arn__may_be_ours(const void *pointer)
 {
     return arn__has_tract(pointer) && (arn__kind(arn__descriptor(pointer)) != KIND_NONE ||
-                                     arn__arena(pointer)->state != ARENA_NONE);
+                                       arn__arena(pointer)->state != ARENA_NONE);
 }
 
 size_t arn__usable(void *block, const char *function)

@@ -60,6 +60,12 @@ static unsigned slice_of(const char *base)
     return (unsigned)((uintptr_t)base >> SLICE_SHIFT) & (ARENA_SLICES - 1);
 }
 
+/* The slices that are there. */
+static unsigned whole(const struct arena *arena)
+{
+    return mask_of(0, arena->region->slices);
+}
+
 /* ---- lists ---- */
 
 static void leave_bucket(struct arena *arena)
@@ -156,7 +162,7 @@ static void unhold(struct arena *arena, unsigned mask, unsigned touched)
 /* An arena in which nothing is held goes back to its region. */
 static void settle(struct arena *arena)
 {
-    if (arena->free == ALL_SLICES) {
+    if (arena->free == whole(arena)) {
         arena->state = ARENA_FREE;
         leave_bucket(arena);
         arn__region_put(arena->base, 1);
@@ -169,7 +175,7 @@ static void settle(struct arena *arena)
 static void slice(struct arena *arena)
 {
     arena->state = ARENA_SLICED;
-    arena->free = ALL_SLICES;
+    arena->free = (uint16_t)whole(arena);
 }
 
 /* ---- looking for slices ---- */
@@ -208,17 +214,19 @@ static struct arena *find_sliced(unsigned slices, bool aligned, unsigned *first)
     return NULL;
 }
 
-/* A free arena: rather the one that was dirtied last. */
-static struct arena *take_free_arena(enum growth growth)
+/* A free arena, of so many slices at least: rather the one that was dirtied last. */
+static struct arena *take_free_arena(unsigned slices, enum growth growth)
 {
     unsigned looked_at = 0;
     for (struct arena *arena = dirty_last; arena != NULL && looked_at < LOOKED_AT;
          arena = arena->dirty_prev, looked_at++) {
-        if (arena->state == ARENA_FREE &&
+        if (arena->state == ARENA_FREE && arena->region->slices >= slices &&
             arn__region_take_at(arena->region, arena->base, 1, carved_bytes()))
             return arena;
     }
     char *base = arn__region_take(1, 1, carved_bytes(), growth);
+    if (base == NULL)
+        base = arn__region_take_part(slices, growth);
     return base == NULL ? NULL : arn__arena(base);
 }
 
@@ -228,7 +236,7 @@ static char *take_slices(unsigned slices, bool aligned, enum growth growth)
     unsigned first = 0;
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct arena *arena = find_sliced(slices, aligned, &first);
-    if (arena == NULL && (arena = take_free_arena(growth)) != NULL) {
+    if (arena == NULL && (arena = take_free_arena(slices, growth)) != NULL) {
         slice(arena);
         first = choose(arena, slices, aligned);
     }
@@ -287,8 +295,8 @@ static void hold_span(char *base, size_t arenas)
 {
     for (size_t i = 0; i < arenas; i++) {
         struct arena *arena = arn__arena(base + i * ARENA_BYTES);
-        arena->free = ALL_SLICES;
-        hold(arena, ALL_SLICES);
+        arena->free = (uint16_t)whole(arena);
+        hold(arena, whole(arena));
         arena->state = ARENA_SPAN;
     }
 }
@@ -440,7 +448,7 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
         if (!arn__region_take_at(arena->region, next, 1, carved_bytes()))
             break;
         hold_span(next, 1);
-        range->slices += ARENA_SLICES;
+        range->slices += arena->region->slices;
     }
 }
 
@@ -537,7 +545,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
         return arenas;
     }
     unsigned held = 0;
-    for (unsigned i = 0; i < ARENA_SLICES;) {
+    for (unsigned i = 0; i < region->slices;) {
         unsigned slices = 1;
         if ((arn__kind(d + i) == KIND_POOL || arn__kind(d + i) == KIND_OBJECTS) &&
             arn__is_head(d + i)) {
@@ -555,11 +563,11 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     memset(arena, 0, sizeof *arena);
     arena->base = base;
     arena->region = region;
-    arena->dirty = ALL_SLICES;
+    arena->dirty = (uint16_t)whole(arena);
     arena->state = ARENA_SLICED;
-    add(&arn__arena_totals.live_bytes, ARENA_BYTES);
-    unhold(arena, ALL_SLICES & ~held, 0);
-    if (arena->free == ALL_SLICES)
+    add(&arn__arena_totals.live_bytes, (size_t)region->slices * SLICE_BYTES);
+    unhold(arena, whole(arena) & ~held, 0);
+    if (arena->free == whole(arena))
         arena->state = ARENA_FREE;
     enter_bucket(arena);
     return 1;
@@ -587,7 +595,7 @@ static size_t verify_arena(struct arena *arena)
         return 0;
     if (arena->state == ARENA_SLICED && arena->bucket != count(arena->free))
         arn__broken(__FILE__, __LINE__, "an arena is in the list of its free slices");
-    if (arena->state == ARENA_FREE && arena->free != ALL_SLICES)
+    if (arena->state == ARENA_FREE && arena->free != whole(arena))
         arn__broken(__FILE__, __LINE__, "a free arena holds nothing");
     if (arena->listed_dirty && free_dirty == 0)
         arn__broken(__FILE__, __LINE__, "a listed arena has dirty free slices");

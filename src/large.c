@@ -321,11 +321,16 @@ static void *alloc_in_arenas(size_t bytes, size_t alignment, bool zeroed, enum g
     return block;
 }
 
-/* Where memory is short: what is there first, then the pages that it needs and no more. */
+/* Where memory is short: what is there first, then the pages that it needs and no more; at last those that
+ * arenas were to have. */
 static void *alloc_tight(size_t bytes, size_t alignment, bool zeroed)
 {
     void *block = alloc_in_arenas(bytes, alignment, zeroed, NO_GROWTH);
-    return block != NULL ? block : alloc_map(bytes, alignment);
+    if (block == NULL)
+        block = alloc_map(bytes, alignment);
+    if (block == NULL && arn__arena_release_regions() > 0)
+        block = alloc_map(bytes, alignment);
+    return block;
 }
 
 void *arn__large_alloc(size_t bytes, size_t alignment, bool zeroed)

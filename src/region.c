@@ -209,12 +209,18 @@ static size_t find(const struct region *region, size_t arenas, size_t alignment_
 /* The first region's record: a small program needs no page for it. */
 static _Alignas(struct region) char first_region[sizeof(struct region) + sizeof(struct stretch)];
 
-/* Enters a new region in a zeroed record; `opened` arenas of it are accessible already. */
-static void enter(struct region *region, char *base, size_t bytes, size_t opened)
+/* What so many arenas of a region take. */
+static size_t bytes_of(const struct region *region, size_t arenas)
 {
-    size_t arenas = bytes / ARENA_BYTES;
+    return arenas * region->slices * SLICE_BYTES;
+}
+
+/* Enters a new region in a zeroed record; `opened` arenas of it are accessible already. */
+static void enter(struct region *region, char *base, size_t arenas, unsigned slices, size_t opened)
+{
     region->base = base;
     region->arenas = (uint32_t)arenas;
+    region->slices = slices;
     region->opened = (uint32_t)opened;
     mark(region, 0, arenas, true);
     /* Oldest first: a search fills low regions before it touches a newer one. */
@@ -222,8 +228,8 @@ static void enter(struct region *region, char *base, size_t bytes, size_t opened
     while (*link != NULL)
         link = &(*link)->next;
     *link = region;
-    arn__region_totals.reserved_bytes += bytes;
-    arn__region_totals.opened_bytes += opened * ARENA_BYTES;
+    arn__region_totals.reserved_bytes += bytes_of(region, arenas);
+    arn__region_totals.opened_bytes += bytes_of(region, opened);
 }
 
 /* Slack that stays mapped costs address space, no more. */
@@ -269,15 +275,16 @@ bool arn__region_start(void **control)
         return false;
     }
     read_limits();
+    size_t arenas = arn__memory_is_tight() ? 1 : FIRST_ARENAS;
     sow(seeds, arn__os_stacks_are_small());
     if (arn__options.huge == HUGE_ALWAYS)
         arn__os_huge(base, region_bytes, true);
     *control = seeds - page_bytes;
     if (limited) {
         give_back(seeds + 2 * page_bytes, base);
-        give_back(base + region_bytes, start + bytes);
+        give_back(base + arenas * ARENA_BYTES, start + bytes);
     }
-    enter((struct region *)first_region, base, region_bytes, FIRST_ARENAS);
+    enter((struct region *)first_region, base, arenas, ARENA_SLICES, arenas);
     return true;
 }
 
@@ -287,10 +294,11 @@ static void *take_space(size_t bytes, size_t alignment)
     return base != NULL ? base : arn__os_reserve(bytes, alignment);
 }
 
-/* Reserves a region; false: no memory. */
-static bool reserve_exactly(size_t bytes)
+/* Reserves a region of `arenas`, of `slices` each; false: no memory. */
+static bool reserve_exactly(size_t arenas, unsigned slices)
 {
-    size_t metadata_bytes = record_bytes(bytes / ARENA_BYTES);
+    size_t bytes = arenas * slices * SLICE_BYTES;
+    size_t metadata_bytes = record_bytes(arenas);
     size_t alignment = bytes % GROUP_BYTES == 0 ? GROUP_BYTES : ARENA_BYTES;
     struct region *region = arn__meta_alloc(metadata_bytes);
     if (region == NULL)
@@ -302,7 +310,7 @@ static bool reserve_exactly(size_t bytes)
     }
     if (arn__options.huge == HUGE_ALWAYS)
         arn__os_huge(base, bytes, true);
-    enter(region, base, bytes, 0);
+    enter(region, base, arenas, slices, 0);
     return true;
 }
 
@@ -327,7 +335,7 @@ static bool reserve(size_t bytes)
     bool small_steps =
         arn__memory_is_tight() && arn__region_totals.reserved_bytes < FIRST_RESERVE_BYTES;
     wanted = round_up(wanted, small_steps ? ARENA_BYTES : GROUP_BYTES);
-    while (!reserve_exactly(wanted)) {
+    while (!reserve_exactly(wanted / ARENA_BYTES, ARENA_SLICES)) {
         note_refusal();
         if (wanted == bytes)
             return false;
@@ -338,6 +346,16 @@ static bool reserve(size_t bytes)
             wanted = wanted / GROUP_BYTES * GROUP_BYTES;
     }
     return true;
+}
+
+/* One of slices that are left, half an arena or less, at least so many. */
+static bool reserve_part(unsigned least)
+{
+    for (unsigned slices = ARENA_SLICES / 2; slices >= least; slices /= 2) {
+        if (reserve_exactly(1, slices))
+            return true;
+    }
+    return false;
 }
 
 /* ---- huge pages ---- */
@@ -407,7 +425,7 @@ static void forget_before(const struct region *region, size_t first, size_t end)
 static bool open_up_to(struct region *region, size_t target, size_t carved_bytes)
 {
     char *from = region->base + (size_t)region->opened * ARENA_BYTES;
-    size_t bytes = (target - region->opened) * ARENA_BYTES;
+    size_t bytes = bytes_of(region, target - region->opened);
     if (!arn__directory_cover(from, bytes))
         return false;
     bool whole = ((uintptr_t)from | bytes) % GROUP_BYTES == 0;
@@ -449,7 +467,7 @@ static char *take_existing(size_t arenas, size_t alignment_arenas, size_t carved
                            enum growth growth, bool *refused)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
-        if (region->free_arenas < arenas)
+        if (region->free_arenas < arenas || region->slices < ARENA_SLICES)
             continue;
         size_t idx = find(region, arenas, alignment_arenas);
         if (idx == region->arenas || (growth == NO_GROWTH && idx + arenas > region->opened))
@@ -471,6 +489,26 @@ char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_byt
     if (base == NULL && growth == MAY_GROW && !refused &&
         reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
         base = take_existing(arenas, alignment_arenas, carved_bytes, growth, &refused);
+    return base;
+}
+
+static char *take_existing_part(unsigned least)
+{
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        if (region->slices < ARENA_SLICES && region->slices >= least && region->free_arenas == 1 &&
+            open_to(region, 1, 0)) {
+            take(region, 0, 1);
+            return region->base;
+        }
+    }
+    return NULL;
+}
+
+char *arn__region_take_part(unsigned least, enum growth growth)
+{
+    char *base = take_existing_part(least);
+    if (base == NULL && growth == MAY_GROW && arn__memory_is_tight() && reserve_part(least))
+        base = take_existing_part(least);
     return base;
 }
 
@@ -514,33 +552,76 @@ bool arn__region_group_is_free(const struct arena *arena)
     return (free & ((1u << GROUP_ARENAS) - 1)) == (1u << GROUP_ARENAS) - 1;
 }
 
+/* The first shares its mapping with the first table. */
+static bool is_first(const struct region *region)
+{
+    return region == (struct region *)first_region;
+}
+
+/* A region that is wholly free goes; where memory is short, so do the free arenas at the end of one, and what
+ * was never opened. Huge pages stay whole. */
+static size_t arenas_to_keep(const struct region *region)
+{
+    size_t used = region->arenas;
+    while (used > 0 && is_free(region, used - 1))
+        used--;
+    if (used == 0 && !is_first(region))
+        return 0;
+    if (!arn__memory_is_tight())
+        return region->arenas;
+    used = round_up(used + (used == 0), region->huge_groups > 0 ? GROUP_ARENAS : 1);
+    return used < region->arenas ? used : region->arenas;
+}
+
+/* The groups from `first` to `end` are huge no more. */
+static void forget_huge(struct region *region, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i += GROUP_ARENAS) {
+        if ((region->stretches[i / WORD_BITS].huge & group_bit(i)) == 0)
+            continue;
+        region->stretches[i / WORD_BITS].huge &= (uint8_t)~group_bit(i);
+        region->huge_groups--;
+        arn__region_totals.huge_bytes -= GROUP_BYTES;
+    }
+}
+
+/* The region ends after `kept` arenas: those behind are free. Returns the bytes that are the OS's again. The
+ * region is shorter before they are unmapped: a child forked in between must not find them. */
+static size_t cut(struct region *region, size_t kept, void (*forget)(struct arena *))
+{
+    size_t arenas = region->arenas, opened = region->opened;
+    size_t bytes = bytes_of(region, arenas - kept);
+    if (bytes == 0)
+        return 0;
+    mark(region, kept, arenas - kept, false);
+    region->arenas = (uint32_t)kept;
+    region->opened = (uint32_t)(kept < opened ? kept : opened);
+    if (!arn__os_unmap(region->base + kept * ARENA_BYTES, bytes)) {
+        region->arenas = (uint32_t)arenas;
+        region->opened = (uint32_t)opened;
+        mark(region, kept, arenas - kept, true);
+        return 0;
+    }
+    forget_huge(region, kept, opened);
+    for (size_t i = kept; i < opened; i++)
+        forget(arn__region_arena(region, i));
+    arn__region_totals.reserved_bytes -= bytes;
+    if (kept < opened)
+        arn__region_totals.opened_bytes -= bytes_of(region, opened - kept);
+    return bytes;
+}
+
 size_t arn__region_release_free(void (*forget)(struct arena *))
 {
     size_t released = 0;
     for (struct region **link = &arn__regions; *link != NULL;) {
         struct region *region = *link;
-        size_t bytes = (size_t)region->arenas * ARENA_BYTES;
-        /* The first shares its mapping with the first table. Unlinked before it is unmapped: a child
-         * forked in between must not find it. */
-        bool free =
-            region != (struct region *)first_region && region->free_arenas == region->arenas;
-        if (free)
-            *link = region->next;
-        if (free && !arn__os_unmap(region->base, bytes)) {
-            *link = region;
-            free = false;
-        }
-        if (!free) {
-            link = &region->next;
-            continue;
-        }
+        released += cut(region, arenas_to_keep(region), forget);
         /* The record itself is not reused: a few bytes per region ever reserved. */
-        for (size_t i = 0; i < region->opened; i++)
-            forget(arn__region_arena(region, i));
-        arn__region_totals.reserved_bytes -= bytes;
-        arn__region_totals.opened_bytes -= (size_t)region->opened * ARENA_BYTES;
-        arn__region_totals.huge_bytes -= (size_t)region->huge_groups * GROUP_BYTES;
-        released += bytes;
+        if (region->arenas == 0)
+            *link = region->next;
+        else
+            link = &region->next;
     }
     return released;
 }

@@ -9,7 +9,8 @@
  * A process may be limited (RLIMIT_AS, RLIMIT_DATA; RLIMIT_MEMLOCK if it locks what it maps). The limits
  * are read once, at the start, for a filter of system calls may forbid the question later; what is
  * refused tells the rest. While they are far away, reservations double; near one, they are small, and
- * large blocks take the pages that they need and no arenas (arn__memory_is_tight).
+ * large blocks take the pages that they need and no arenas (arn__memory_is_tight). What is left in the
+ * end is less than an arena: its first slices are mapped, as many as there is room for.
  */
 #ifndef ARENITE_REGION_H
 #define ARENITE_REGION_H
@@ -38,6 +39,7 @@ struct region {
     struct region *next;
     char *base;
     uint32_t arenas;      /* in all */
+    uint32_t slices;      /* of each arena; fewer than 16 where it is one arena that is there in part */
     uint32_t opened;      /* arenas below the frontier */
     uint32_t huge_groups; /* opened with huge pages */
     uint32_t free_arenas; /* bits set in the stretches */
@@ -86,6 +88,10 @@ enum growth { NO_GROWTH, MAY_GROW };
 char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
                        enum growth growth);
 
+/* Where there is no room for an arena: one of which the first slices are there, `least` or more. Taken, as
+ * above. */
+char *arn__region_take_part(unsigned least, enum growth growth);
+
 /* Makes exactly these arenas taken, if they all lie in the region and are free. */
 bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t carved_bytes);
 
@@ -96,8 +102,8 @@ void arn__region_put(char *base, size_t arenas);
 bool arn__region_group_is_huge(const struct arena *arena);
 bool arn__region_group_is_free(const struct arena *arena);
 
-/* Unmaps regions that are wholly free, except the first; returns their bytes. `forget` is told of
- * every arena that goes. */
+/* Unmaps regions that are wholly free, except the first; where memory is short, the free end of each, too.
+ * Returns the bytes. `forget` is told of every opened arena that goes. */
 size_t arn__region_release_free(void (*forget)(struct arena *));
 
 /* The free map anew from the arenas' states; in a forked child. */

@@ -99,7 +99,7 @@ bool arn__census(struct census *census)
     /* The lock keeps regions and slices where they are; pools go on within them. */
     arn__lock(&arn__arena_lock, RANK_ARENA);
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
-        for (size_t i = 0; i < (size_t)region->opened * ARENA_SLICES;) {
+        for (size_t i = 0; i < (size_t)region->opened * region->slices;) {
             const char *base = region->base + i * SLICE_BYTES;
             i += count_slice(census, arn__descriptor(base), base);
         }

@@ -86,7 +86,7 @@ static void abandon_pool(struct descriptor *pool, char *base, struct heap *survi
 static void abandon_pools(struct heap *survivor)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
-        for (size_t i = 0; i < (size_t)region->opened * ARENA_SLICES; i++) {
+        for (size_t i = 0; i < (size_t)region->opened * region->slices; i++) {
             char *base = region->base + i * SLICE_BYTES;
             struct descriptor *d = arn__descriptor(base);
             if (arn__kind(d) == KIND_POOL && arn__is_head(d))

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -121,6 +122,107 @@ TEST(limits, of_address_space_are_not_spent_on_slack)
     SKIP_IF_SANITIZED();
     SKIP_IF_EMULATED();
     IN_OWN_PROCESS(start_within_limit());
+}
+
+static void limit_address_space(size_t more_bytes)
+{
+    size_t limit_bytes = mapped_bytes() + more_bytes;
+    struct rlimit limit = {limit_bytes, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+/* Slices of arenas that are there in part. */
+static unsigned slices_of_parts(void)
+{
+    unsigned slices = 0;
+    for (const struct region *region = arn__regions; region != NULL; region = region->next)
+        slices += region->slices < ARENA_SLICES ? region->slices * region->arenas : 0;
+    return slices;
+}
+
+static void all_comes_back(unsigned count, size_t bytes)
+{
+    give_back(count, bytes);
+    arn__arena_verify();
+    arn_malloc_trim(0);
+    EXPECT_EQ(slices_of_parts(), 0);
+    struct arn_stats stats;
+    arn_stats(&stats);
+    EXPECT_EQ(stats.used_bytes, 0);
+    EXPECT_LE(stats.reserved_bytes, 4 * (size_t)ARENA_BYTES);
+    arn__arena_verify();
+}
+
+/* Less than an arena is left; the record of a region may take 32 KiB of it. */
+static void fill_the_rest(void)
+{
+    enum { BYTES = 500, LEFT_SLICES = 14 };
+    limit_address_space(8 * MIB);
+    unsigned count = exhaust(BYTES), before = slices_of_parts();
+    limit_address_space((size_t)LEFT_SLICES * SLICE_BYTES);
+    char *block;
+    while ((block = arn_malloc(BYTES)) != NULL && count < MOST) {
+        memset(block, (int)count, 64);
+        held[count++] = block;
+    }
+    EXPECT_GE(slices_of_parts(), before + LEFT_SLICES / 2);
+    EXPECT_EQ(arn_malloc(100000), NULL);
+    limit_address_space((size_t)64 * MIB);
+    pid_t child = fork();
+    if (child == 0) {
+        all_comes_back(count, BYTES);
+        _exit(0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+    for (unsigned i = 0; i < count; i += 2)
+        arn_free(held[i]);
+    for (unsigned i = 0; i < count; i += 2) {
+        ASSERT_NE(held[i] = arn_malloc(BYTES), NULL);
+        memset(held[i], (int)i, 64);
+    }
+    all_comes_back(count, BYTES);
+}
+
+TEST(limits, that_leave_less_than_an_arena_are_filled_by_the_slice)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(fill_the_rest());
+}
+
+/* Runs that waste less than maps would: arenas hold them. */
+static void free_the_end(void)
+{
+    enum { BLOCKS = 100, BYTES = 240 << 10, KEPT = 10 };
+    limit_address_space((size_t)64 * MIB);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        ASSERT_NE(held[i] = arn_malloc(BYTES), NULL);
+        memset(held[i], (int)i, 64);
+    }
+    size_t before = arn__region_totals.reserved_bytes;
+    EXPECT_GE(before, (size_t)BLOCKS * BYTES);
+    for (unsigned i = KEPT; i < BLOCKS; i++)
+        arn_free(held[i]);
+    size_t mapped = mapped_bytes();
+    arn_malloc_trim(0);
+    EXPECT_LE(arn__region_totals.reserved_bytes, (size_t)(KEPT + 2) * ARENA_BYTES);
+    EXPECT_LE(mapped_bytes(), mapped - (before - arn__region_totals.reserved_bytes) + 64 * 1024);
+    EXPECT_LE(arn__region_totals.opened_bytes, arn__region_totals.reserved_bytes);
+    arn__arena_verify();
+    for (unsigned i = KEPT; i < BLOCKS; i++) { /* new regions lie where the ends were */
+        ASSERT_NE(held[i] = arn_malloc(BYTES), NULL);
+        memset(held[i], (int)i, 64);
+    }
+    all_comes_back(BLOCKS, BYTES);
+}
+
+TEST(limits, that_are_tight_let_the_free_end_of_a_region_go)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(free_the_end());
 }
 
 /* What was taken in one size is there for another. */
