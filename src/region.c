@@ -303,7 +303,10 @@ static bool reserve_exactly(size_t arenas, unsigned slices)
     struct region *region = arn__meta_alloc(metadata_bytes);
     if (region == NULL)
         return false;
-    char *base = arn__directory_place(take_space, bytes, alignment, arn__directory_admits);
+    /* Where memory is short, the tables come first: a region without them could not be used. */
+    char *base =
+        arn__directory_place(take_space, bytes, alignment,
+                             arn__memory_is_tight() ? arn__directory_cover : arn__directory_admits);
     if (base == NULL) {
         arn__meta_undo(region, metadata_bytes);
         return false;
