@@ -97,15 +97,22 @@ static char *aligned_down(char *address, size_t alignment)
     return (char *)((uintptr_t)address & ~(uintptr_t)(alignment - 1));
 }
 
-/* Where there is no address space left for the slack: where the kernel has room there is often some
- * just below, too. */
+enum { PLACES_NEAR = 12, PLACES = 24 };
+
+/* Where there is no address space left for the slack. Where the kernel has room there is often some just below, too;
+ * if that is a gap, there is some below what lies there: looked for in ever longer steps. */
 static void *map_aligned_without_slack(size_t bytes, size_t alignment, int protection, int flags)
 {
     char *start = map_near(NULL, bytes, protection, flags);
     char *wanted = aligned_down(start, alignment);
-    if (start != wanted) {
+    size_t step = alignment;
+    for (unsigned tried = 0; start != NULL && start != wanted && tried < PLACES; tried++) {
         arn__os_unmap(start, bytes);
         start = map_near(wanted, bytes, protection, flags);
+        if (start == wanted || (uintptr_t)wanted <= 2 * step)
+            break;
+        wanted -= step;
+        step <<= tried >= PLACES_NEAR;
     }
     if (start == aligned_down(start, alignment))
         return start;

@@ -254,14 +254,20 @@ static void sow(char *page, bool stacks_are_small)
         arn__os_sow(&small, page + arn__os_page_bytes(), false);
 }
 
+/* Of the first region, which has its table at hand: it ends with its tract, and is small where memory is short. */
+static size_t first_arenas(const char *base)
+{
+    size_t in_tract = (TRACT_BYTES - ((uintptr_t)base & (TRACT_BYTES - 1))) / ARENA_BYTES;
+    return arn__memory_is_tight() ? 1 : in_tract < FIRST_ARENAS ? in_tract : FIRST_ARENAS;
+}
+
 /* One mapping: the table, the control page, the seeds, and slack so that arenas lie at multiples of
  * their size wherever it lands. */
 bool arn__region_start(void **control)
 {
     size_t page_bytes = arn__os_page_bytes();
     size_t before = whole_pages(sizeof(struct tract)) + 3 * page_bytes;
-    size_t region_bytes = FIRST_ARENAS * ARENA_BYTES;
-    size_t bytes = before + region_bytes + ARENA_BYTES - page_bytes;
+    size_t bytes = before + (FIRST_ARENAS + 1) * ARENA_BYTES - page_bytes;
     char *start = arn__os_map(bytes);
     if (start == NULL)
         return false;
@@ -270,15 +276,15 @@ bool arn__region_start(void **control)
         (char *)(((uintptr_t)start + before + ARENA_BYTES - 1) & ~(uintptr_t)(ARENA_BYTES - 1));
     /* There is a table if a start that failed was followed by map blocks: it stays. */
     arn__directory_enter(base, (struct tract *)start);
-    if (!arn__directory_cover(base, region_bytes)) {
+    if (!arn__directory_cover(base, 1)) {
         arn__os_unmap(start, bytes);
         return false;
     }
     read_limits();
-    size_t arenas = arn__memory_is_tight() ? 1 : FIRST_ARENAS;
+    size_t arenas = first_arenas(base);
     sow(seeds, arn__os_stacks_are_small());
     if (arn__options.huge == HUGE_ALWAYS)
-        arn__os_huge(base, region_bytes, true);
+        arn__os_huge(base, arenas * ARENA_BYTES, true);
     *control = seeds - page_bytes;
     if (limited) {
         give_back(seeds + 2 * page_bytes, base);
