@@ -625,12 +625,14 @@ size_t arn__region_release_free(void (*forget)(struct arena *))
     size_t released = 0;
     for (struct region **link = &arn__regions; *link != NULL;) {
         struct region *region = *link;
-        released += cut(region, arenas_to_keep(region), forget);
-        /* The record itself is not reused: a few bytes per region ever reserved. */
-        if (region->arenas == 0)
+        size_t kept = arenas_to_keep(region);
+        if (kept == 0) /* a child forked from here on must not find it */
             *link = region->next;
-        else
-            link = &region->next;
+        released += cut(region, kept, forget);
+        if (region->arenas == 0)
+            continue; /* the record itself is not reused: a few bytes per region ever reserved */
+        *link = region;
+        link = &region->next;
     }
     return released;
 }
@@ -646,6 +648,7 @@ void arn__region_rebuild(void)
             if (state == ARENA_NONE || state == ARENA_FREE)
                 set_bits(region, i, 1, true);
         }
-        measure_around(region, 0, region->arenas);
+        if (region->arenas > 0) /* none: it was about to go */
+            measure_around(region, 0, region->arenas);
     }
 }
