@@ -51,6 +51,89 @@ void arn__line_write(struct line *line, int fd)
     line->length = 0;
 }
 
+void arn__lines_add(struct lines *lines, struct line *line)
+{
+    line->text[line->length++] = '\n';
+    if (line->length <= sizeof lines->text - lines->length) {
+        memcpy(lines->text + lines->length, line->text, line->length);
+        lines->length += line->length;
+    }
+    line->length = 0;
+}
+
+void arn__lines_write(struct lines *lines, int fd)
+{
+    arn__os_write(fd, lines->text, lines->length);
+    lines->length = 0;
+}
+
+void arn__lines_write_quietly(struct lines *lines, int fd)
+{
+    arn__os_write_quietly(fd, lines->text, lines->length);
+    lines->length = 0;
+}
+
+/* Written once, as the options are read. */
+static struct {
+    bool known;          /* whether `file` is */
+    struct os_file file; /* what stderr was */
+    uint64_t birth_ns;   /* of that file; 0: not known */
+    int fd;              /* a second descriptor for it, or -1 */
+    char program[65];
+} kept;
+
+/* A copy, for programs write over the original to show what they do (setproctitle). */
+static void keep_program(void)
+{
+    const char *name = arn__os_program();
+    for (size_t i = 0; i < sizeof kept.program - 1 && name != NULL && name[i] != '\0'; i++) {
+        bool plain = (unsigned char)name[i] >= ' ' && name[i] != 127;
+        kept.program[i] = plain ? name[i] : '?';
+    }
+}
+
+void arn__exit_prepare(void)
+{
+    /* Out of the way of programs that count on low numbers, within the usual limit of 1024. */
+    static const int numbers[] = {500, 100, 10};
+    keep_program();
+    kept.fd = -1;
+    kept.known = arn__os_file(STDERR, &kept.file);
+    if (!kept.known)
+        return;
+    kept.birth_ns = arn__os_birth_ns(STDERR);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && kept.fd < 0; i++)
+        kept.fd = arn__os_duplicate(STDERR, numbers[i]);
+}
+
+/* The program may have closed a descriptor, and opened another file by its number. */
+static bool leads_there(int fd)
+{
+    struct os_file file;
+    return kept.known && fd >= 0 && arn__os_file(fd, &file) && file.device == kept.file.device &&
+           file.number == kept.file.number;
+}
+
+int arn__exit_stderr(void)
+{
+    if (leads_there(kept.fd))
+        return kept.fd;
+    if (!leads_there(STDERR))
+        return -1;
+    /* If no descriptor led there for a while and the file was removed, a new file may have its number. */
+    bool is_same =
+        !kept.file.regular || (kept.birth_ns != 0 && arn__os_birth_ns(STDERR) == kept.birth_ns);
+    return is_same ? STDERR : -1;
+}
+
+const char *arn__exit_program(void)
+{
+    /* In a static program libc's start sets the name after it has asked for its first blocks. */
+    if (kept.program[0] == '\0')
+        keep_program();
+    return kept.program[0] == '\0' ? "?" : kept.program;
+}
+
 void arn__misuse(const char *function, const void *pointer, const char *reason)
 {
     arn__misuse_of(function, pointer, reason, NULL);

@@ -20,6 +20,31 @@ void arn__line_hex(struct line *line, uint64_t value);
 /* Writes the line and a newline in one write(2), and empties it. */
 void arn__line_write(struct line *line, int fd);
 
+/* Lines that are to stay together; one that does not fit is left out. */
+struct lines {
+    char text[1024];
+    size_t length;
+};
+
+/* Appends the line and a newline, and empties it. */
+void arn__lines_add(struct lines *lines, struct line *line);
+
+/* Writes the lines in one write(2), and empties them. */
+void arn__lines_write(struct lines *lines, int fd);
+
+/* The same, without SIGPIPE if nobody reads them. */
+void arn__lines_write_quietly(struct lines *lines, int fd);
+
+/* Notes what is said at exit needs: the program's name, and what stderr is. A second descriptor keeps that,
+ * for programs close theirs, or put something else in its place, before they end. */
+void arn__exit_prepare(void);
+
+/* A descriptor that leads to what stderr was then; -1: none does any more. */
+int arn__exit_stderr(void);
+
+/* The name that the program was started by: at most 64 bytes, with '?' for control characters. */
+const char *arn__exit_program(void);
+
 /* "arenite: FUNCTION(0xPOINTER): REASON", then abort, unless the options say to go on. */
 void arn__misuse(const char *function, const void *pointer, const char *reason);
 

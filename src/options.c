@@ -342,6 +342,8 @@ bool arn__options_read(void)
     if (text == NULL)
         return known;
     arn__options_apply(text, variable);
+    if (arn__options.stats == STATS_EXIT)
+        arn__exit_prepare();
     if (arn__options.show == SWITCH_ON)
         arn__options_show(STDERR);
     return true;

@@ -6,13 +6,16 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -399,17 +402,69 @@ bool arn__os_readable(const void *word)
 
 /* ---- the rest ---- */
 
-void arn__os_write(int fd, const char *text, size_t bytes)
+/* 0, or an errno negated. */
+static long write_all(int fd, const char *text, size_t bytes)
 {
     while (bytes > 0) {
         long written = ARN__SYSTEM_CALL(SYS_write, fd, text, bytes);
         if (written == -EINTR)
             continue;
         if (written <= 0)
-            break;
+            return written;
         text += written;
         bytes -= (size_t)written;
     }
+    return 0;
+}
+
+void arn__os_write(int fd, const char *text, size_t bytes)
+{
+    write_all(fd, text, bytes);
+}
+
+void arn__os_write_quietly(int fd, const char *text, size_t bytes)
+{
+    const uint64_t pipe_signal = (uint64_t)1 << (SIGPIPE - 1);
+    const struct timespec at_once = {0, 0};
+    uint64_t blocked = 0;
+    bool asked = ARN__SYSTEM_CALL(SYS_rt_sigprocmask, SIG_BLOCK, &pipe_signal, &blocked,
+                                  sizeof blocked) == 0;
+    long answer = write_all(fd, text, bytes);
+    if (!asked || (blocked & pipe_signal) != 0)
+        return;
+    if (answer == -EPIPE)
+        ARN__SYSTEM_CALL(SYS_rt_sigtimedwait, &pipe_signal, NULL, &at_once, sizeof pipe_signal);
+    ARN__SYSTEM_CALL(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, NULL, sizeof blocked);
+}
+
+bool arn__os_file(int fd, struct os_file *file)
+{
+    struct stat status;
+    /* What has no type (eventfd and the like) shares its number with all others of its kind. */
+    if (ARN__SYSTEM_CALL(SYS_fstat, fd, &status) != 0 || (status.st_mode & S_IFMT) == 0)
+        return false;
+    *file = (struct os_file){status.st_dev, status.st_ino, S_ISREG(status.st_mode)};
+    return true;
+}
+
+uint64_t arn__os_birth_ns(int fd)
+{
+    struct statx status;
+    if (ARN__SYSTEM_CALL(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0 ||
+        (status.stx_mask & STATX_BTIME) == 0)
+        return 0;
+    return (uint64_t)status.stx_btime.tv_sec * 1000000000 + status.stx_btime.tv_nsec;
+}
+
+int arn__os_duplicate(int fd, int least)
+{
+    long answer = ARN__SYSTEM_CALL(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least);
+    return is_error(answer) ? -1 : (int)answer;
+}
+
+const char *arn__os_program(void)
+{
+    return program_invocation_short_name;
 }
 
 const char *arn__os_environment(const char *name, bool *known)

@@ -126,6 +126,28 @@ void arn__os_wake(_Atomic uint32_t *word, int sleepers);
 /* Bytes to a file descriptor, through interruptions; nothing can be done about a failure. */
 void arn__os_write(int fd, const char *text, size_t bytes);
 
+/* The same, without SIGPIPE from a pipe or socket that nobody reads. */
+void arn__os_write_quietly(int fd, const char *text, size_t bytes);
+
+/* Which file a descriptor leads to. */
+struct os_file {
+    uint64_t device, number;
+    bool regular; /* when it is removed and closed, a new file may get its number */
+};
+
+/* False: the descriptor leads to none, or to one that has no number of its own, or the kernel refuses to tell. */
+bool arn__os_file(int fd, struct os_file *file);
+
+/* When the file was made; 0: not known. */
+uint64_t arn__os_birth_ns(int fd);
+
+/* A second descriptor for the same file, numbered `least` or more, which execve closes; -1: none. */
+int arn__os_duplicate(int fd, int least);
+
+/* The name that the program was started by, without its directory. The program may write over it;
+ * empty or NULL: libc has none yet, or none at all. */
+const char *arn__os_program(void);
+
 /* The variable's value; NULL if unset, in set-uid programs, and before libc has an environment. */
 const char *arn__os_environment(const char *name, bool *known);
 

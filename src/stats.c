@@ -16,8 +16,6 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
-enum { STDERR = 2 };
-
 /* Other threads' pools change while they are looked at; a figure may be off by what changed. */
 #define LOOKS_AT_OTHERS __attribute__((no_sanitize("thread")))
 
@@ -145,17 +143,17 @@ void arn_stats(struct arn_stats *stats)
     sum(&census, stats);
 }
 
-static void print_figure(int fd, const char *name, size_t value)
+static void add_figure(struct lines *lines, const char *name, size_t value)
 {
     struct line line = {.length = 0};
     arn__line_text(&line, "arenite: ");
     arn__line_text(&line, name);
     arn__line_text(&line, " ");
     arn__line_decimal(&line, value);
-    arn__line_write(&line, fd);
+    arn__lines_add(lines, &line);
 }
 
-void arn_stats_print(int fd)
+static void add_figures(struct lines *lines)
 {
     struct arn_stats stats;
     arn_stats(&stats);
@@ -177,7 +175,14 @@ void arn_stats_print(int fd)
         {"idle heaps", stats.idle_heaps},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        print_figure(fd, figures[i].name, figures[i].value);
+        add_figure(lines, figures[i].name, figures[i].value);
+}
+
+void arn_stats_print(int fd)
+{
+    struct lines lines = {.length = 0};
+    add_figures(&lines);
+    arn__lines_write(&lines, fd);
 }
 
 const char *arn_version(void)
@@ -185,8 +190,26 @@ const char *arn_version(void)
     return PACKAGE_VERSION;
 }
 
+/* Whose figures they are, for several processes may share a stderr. */
+static void add_title(struct lines *lines)
+{
+    struct line line = {.length = 0};
+    arn__line_text(&line, "arenite: statistics of ");
+    arn__line_text(&line, arn__exit_program());
+    arn__line_text(&line, ", process ");
+    arn__line_decimal(&line, (uint64_t)arn__os_process());
+    arn__lines_add(lines, &line);
+}
+
 void arn__stats_at_exit(void)
 {
-    if (arn__options.stats == STATS_EXIT)
-        arn_stats_print(STDERR);
+    if (arn__options.stats != STATS_EXIT)
+        return;
+    int fd = arn__exit_stderr();
+    if (fd < 0)
+        return;
+    struct lines lines = {.length = 0};
+    add_title(&lines);
+    add_figures(&lines);
+    arn__lines_write_quietly(&lines, fd);
 }

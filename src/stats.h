@@ -29,7 +29,7 @@ struct census {
 /* False, and all zero, in a signal handler that interrupted the allocator. */
 bool arn__census(struct census *census);
 
-/* With stats=exit: prints when the program ends. */
+/* With stats=exit: prints when the program ends, to what stderr was as the options were read. */
 void arn__stats_at_exit(void);
 
 #endif

@@ -199,6 +199,13 @@ claim "each -o is looked at" refuses 125 "bad value 'show=2'" run -o show=2 -o s
 claim "--print looks at -o as well" refuses 125 "bad value 'show=2'" run -o show=2 --print
 claim "--stats is stats=exit" prints_line ARENITE_OPTIONS=stats=exit run --stats env
 claim "--show is show=1" prints_line ARENITE_OPTIONS=show=1 run --show env
+# They close their standard error before they end.
+for program in ls sort cat; do
+    claim "--stats prints the figures of $program" \
+        eval 'exits 0 run --stats $program /dev/null &&
+            grep -qxE "arenite: statistics of $program, process [0-9]+" err &&
+            grep -qxE "arenite: used bytes [0-9]+" err'
+done
 with_options() {
     (export ARENITE_OPTIONS=$1 && shift && "$@")
 }

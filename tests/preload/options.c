@@ -1,6 +1,8 @@
 /* options.c - ARENITE_OPTIONS as a user sees it: shown, refused, and what it changes. */
 #include <ctype.h>
 #include <malloc.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 
 #include "self.h"
 
@@ -138,6 +140,168 @@ static void statistics(void)
     CHECK(with("stats=off", "hold")[0] == '\0');
 }
 
+/* One write of the library's: whose it is, and all figures. Says the process's number. */
+static pid_t told_by(const char *name, const char *text)
+{
+    char title[400];
+    size_t length =
+        (size_t)snprintf(title, sizeof title, "arenite: statistics of %s, process ", name);
+    if (strncmp(text, title, length) == 0 && isdigit((unsigned char)text[length]) &&
+        text[length + strspn(text + length, "0123456789")] == '\n' &&
+        strstr(text, "\narenite: used bytes ") != NULL &&
+        strstr(text, "\narenite: idle heaps ") != NULL && lines(text) == 13)
+        return (pid_t)atoi(text + length);
+    dprintf(2, "where '%s' should begin:\n%s", title, text);
+    _exit(1);
+}
+
+/* Runs this program again, with an stderr that keeps each write(2) apart. Expects `writes` of the library's,
+ * each of another process with this name; the one that is started is among them, and ends well. */
+static void expect_writes(const char *started_as, const char *name, const char *mode, size_t writes)
+{
+    int ends[2];
+    size_t count = 0;
+    ssize_t got;
+    bool own = writes == 0;
+    pid_t tellers[8];
+    char packet[4097];
+    CHECK(pipe2(ends, O_DIRECT | O_CLOEXEC) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(300);
+        dup2(ends[1], 2);
+        setenv("ARENITE_OPTIONS", "stats=exit", 1);
+        execl("/proc/self/exe", started_as, mode, NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    while ((got = read(ends[0], packet, sizeof packet - 1)) > 0 || (got < 0 && errno == EINTR)) {
+        packet[got < 0 ? 0 : got] = '\0';
+        if (strncmp(packet, "arenite: ", 9) != 0) {
+            dprintf(2, "%s", packet); /* of a CHECK */
+            continue;
+        }
+        pid_t teller = told_by(name, packet);
+        for (size_t i = 0; i < count; i++)
+            CHECK(tellers[i] != teller);
+        CHECK(count < sizeof tellers / sizeof *tellers);
+        tellers[count++] = teller;
+        own = own || teller == child;
+    }
+    close(ends[0]);
+    CHECK(waitpid(child, &said.status, 0) == child);
+    if (said.status == 0 && count == writes && own)
+        return;
+    dprintf(2, "%s: status %x, %zu writes; expected are %zu\n", mode, (unsigned)said.status, count,
+            writes);
+    _exit(1);
+}
+
+/* All in one write, with whose they are, whatever the program made of its stderr. */
+static void statistics_together(void)
+{
+    expect_writes("again", "again", "hold", 1);
+    expect_writes("some/where/again", "again", "close stderr", 1);
+    expect_writes("again", "again", "replace stderr", 1);
+    expect_writes("again", "again", "close all but stderr", 1);
+    expect_writes("again", "again", "fork", 5);
+    expect_writes("again", "again", "execute", 2);
+    /* Nothing is left to write to; and least of all are the program's own files. */
+    expect_writes("again", "again", "close all", 0);
+    expect_writes("again", "again", "replace all", 0);
+    expect_writes("again", "again", "replace the copy", 1);
+    with("misuse=ignore", "find no copy"); /* nobody asked for statistics */
+}
+
+static void statistics_with_few_descriptors(void)
+{
+    struct rlimit usual, low;
+    CHECK(getrlimit(RLIMIT_NOFILE, &usual) == 0);
+    low = usual;
+    low.rlim_cur = 64;
+    CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    expect_writes("again", "again", "close stderr", 1);
+    CHECK(setrlimit(RLIMIT_NOFILE, &usual) == 0);
+}
+
+static void statistics_names(void)
+{
+    char name[300], cut[65];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    memset(cut, 'n', sizeof cut - 1);
+    cut[sizeof cut - 1] = '\0';
+    expect_writes(name, cut, "hold", 1);
+    expect_writes("a\nb\33", "a?b?", "hold", 1);
+    expect_writes("", "?", "hold", 1);
+    expect_writes("again", program_is_static() ? "e" : "again", "write over the name", 1);
+}
+
+/* A pipe that nobody reads is the end of whoever writes to it; statistics are no reason to end so. */
+static void nobody_reads(void)
+{
+    char text[8] = "";
+    int ends[2], out[2];
+    CHECK(pipe(ends) == 0 && pipe(out) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        signal(SIGPIPE, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        alarm(300);
+        dup2(ends[1], 2);
+        dup2(out[1], 1);
+        for (size_t i = 0; i < 2; i++) {
+            close(ends[i]);
+            close(out[i]);
+        }
+        setenv("ARENITE_OPTIONS", "stats=exit", 1);
+        execl("/proc/self/exe", "again", "print", NULL);
+        _exit(127);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    close(out[1]);
+    expect_success(child, "nobody reads stderr");
+    CHECK(read(out[0], text, sizeof text) == 6 && memcmp(text, "later\n", 6) == 0);
+    close(out[0]);
+}
+
+/* Removed already. */
+static int temporary_file(void)
+{
+    char name[] = "/tmp/arenite-XXXXXX";
+    int file = mkstemp(name);
+    CHECK(file >= 0 && unlink(name) == 0);
+    return file;
+}
+
+/* Runs this program again with this file, which is closed here, as stderr. */
+static void run_with_stderr(int file, const char *mode, const char *what)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(300);
+        dup2(file, 2);
+        close(file);
+        setenv("ARENITE_OPTIONS", "stats=exit", 1);
+        execl("/proc/self/exe", "again", mode, NULL);
+        _exit(127);
+    }
+    close(file);
+    expect_success(child, what);
+}
+
+/* Without a descriptor left, a file system may give the number of a removed file to a new one. */
+static void number_again(void)
+{
+    run_with_stderr(temporary_file(), "number again", "a file with stderr's number");
+}
+
 static void effects(void)
 {
     with("map_threshold=1M", "expect a map");
@@ -147,6 +311,131 @@ static void effects(void)
 }
 
 /* ---- what the second program does ---- */
+
+static void close_from(int first)
+{
+    for (int fd = first; fd < 1024; fd++)
+        close(fd);
+}
+
+/* Ends with a file of the program's at all these numbers; a parent that waits sees that nothing came into it. */
+static void expect_untouched(int file, int first, int last)
+{
+    struct stat status;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        for (int fd = first; fd <= last; fd++)
+            if (fd != file)
+                dup2(file, fd);
+        exit(0);
+    }
+    CHECK(waitpid(child, &said.status, 0) == child && said.status == 0);
+    CHECK(fstat(file, &status) == 0 && status.st_size == 0);
+}
+
+/* A descriptor other than 2 for the same file: the library's, for nobody else has one. -1: none. */
+static int copy_of_stderr(void)
+{
+    struct stat wanted, found;
+    CHECK(fstat(2, &wanted) == 0);
+    for (int fd = 3; fd < 1024; fd++)
+        if (fstat(fd, &found) == 0 && found.st_dev == wanted.st_dev &&
+            found.st_ino == wanted.st_ino)
+            return fd;
+    return -1;
+}
+
+/* A file of ours gets the number of the one that stderr was, if that file system does so. */
+static void number_again_inside(void)
+{
+    enum { TRIES = 64 };
+    struct stat stderr_was, made;
+    CHECK(fstat(2, &stderr_was) == 0 && stderr_was.st_nlink == 0);
+    close_from(0);
+    for (int i = 0; i < TRIES; i++) {
+        int file = temporary_file();
+        if (fstat(file, &made) == 0 && made.st_ino == stderr_was.st_ino) {
+            expect_untouched(file, 2, 2);
+            break;
+        }
+    }
+    _exit(0);
+}
+
+/* Four children end at the same time as this program does. */
+static void fork_four(void)
+{
+    int gate[2];
+    char byte;
+    CHECK(pipe(gate) == 0);
+    for (int i = 0; i < 4; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            close(gate[1]);
+            CHECK(read(gate[0], &byte, 1) == 0);
+            exit(0);
+        }
+    }
+    close(gate[1]);
+}
+
+/* By way of a child that shares our memory; then one that is to find no descriptor of ours. */
+static void execute(void)
+{
+    pid_t child = vfork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        execl("/proc/self/exe", "again", "hold", NULL);
+        _exit(127);
+    }
+    expect_success(child, "another program");
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        unsetenv("ARENITE_OPTIONS");
+        execl("/proc/self/exe", "again", "find no copy", NULL);
+        _exit(127);
+    }
+    expect_success(child, "a program that should not have our descriptor");
+}
+
+/* Makes something of the descriptors, and ends. False: it is no such mode. */
+static bool with_descriptors(const char *mode)
+{
+    free(malloc(100)); /* the options are read */
+    if (strcmp(mode, "close stderr") == 0) {
+        close(2);
+    } else if (strcmp(mode, "replace stderr") == 0) {
+        dup2(open("/dev/null", O_WRONLY), 2);
+    } else if (strcmp(mode, "close all but stderr") == 0) {
+        close_from(3);
+    } else if (strcmp(mode, "close all") == 0) {
+        close_from(0);
+    } else if (strcmp(mode, "replace all") == 0) {
+        expect_untouched(temporary_file(), 0, 1023);
+        _exit(0);
+    } else if (strcmp(mode, "replace the copy") == 0) {
+        int copy = copy_of_stderr();
+        CHECK(copy >= 10 && dup2(open("/dev/null", O_WRONLY), copy) == copy);
+    } else if (strcmp(mode, "fork") == 0) {
+        fork_four();
+    } else if (strcmp(mode, "execute") == 0) {
+        execute();
+    } else if (strcmp(mode, "find no copy") == 0) {
+        CHECK(copy_of_stderr() == -1);
+    } else if (strcmp(mode, "number again") == 0) {
+        number_again_inside();
+    } else if (strcmp(mode, "write over the name") == 0) {
+        strcpy(program_invocation_short_name, "e");
+    } else if (strcmp(mode, "print") == 0) {
+        puts("later"); /* written after the statistics */
+    } else {
+        return false;
+    }
+    return true;
+}
 
 static int again(const char *mode)
 {
@@ -160,6 +449,8 @@ static int again(const char *mode)
         CHECK(held != NULL);
         return 0;
     }
+    if (with_descriptors(mode))
+        return 0;
     void *block = malloc(3 << 20);
     CHECK(block != NULL);
     memset(block, 1, 3 << 20);
@@ -190,6 +481,11 @@ int main(int count, char **arguments)
     show();
     refused();
     statistics();
+    statistics_together();
+    statistics_with_few_descriptors();
+    statistics_names();
+    nobody_reads();
+    number_again();
     effects();
     return 0;
 }

@@ -58,6 +58,31 @@ TEST(diag, what_does_not_fit_is_cut_and_the_newline_kept)
     }
 }
 
+TEST(diag, lines_that_do_not_fit_are_left_out_whole)
+{
+    struct {
+        struct lines lines;
+        char guard[64];
+    } guarded = {.lines.length = 0};
+    struct said said;
+    struct line line = {.length = 0};
+    for (unsigned i = 0; i < 6; i++) {
+        char text[250];
+        memset(text, 'a' + (int)i, sizeof text);
+        arn__line_bytes(&line, text, i < 4 ? sizeof text : i == 4 ? 19 : 0);
+        arn__lines_add(&guarded.lines, &line);
+        EXPECT_EQ(line.length, 0);
+    }
+    said_begin(&said);
+    arn__lines_write(&guarded.lines, 2);
+    const char *text = said_end(&said);
+    ASSERT_EQ(strlen(text), sizeof guarded.lines.text); /* full: not even an empty line has room */
+    EXPECT_CONTAINS(text, "dd\neeeeeeeeeeeeeeeeeee\n");
+    EXPECT_EQ(guarded.lines.length, 0);
+    for (size_t i = 0; i < sizeof guarded.guard; i++)
+        ASSERT_EQ(guarded.guard[i], 0);
+}
+
 TEST(diag, a_broken_invariant_names_its_place_and_aborts)
 {
     EXPECT_DEATH(arn__broken("file.c", 12, "two is two"),

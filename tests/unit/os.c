@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -296,4 +297,41 @@ TEST(os, the_environment_is_read)
     EXPECT_EQ(arn__os_environment("ARENITE_NO_SUCH_VARIABLE", &known), NULL);
     EXPECT_TRUE(known);
     EXPECT_NE(arn__os_environment("PATH", &known), NULL);
+}
+
+TEST(os, a_file_is_known_by_any_descriptor)
+{
+    struct os_file first, again, other;
+    int ends[2], others[2];
+    ASSERT_EQ(pipe(ends), 0);
+    ASSERT_EQ(pipe(others), 0);
+    int copy = arn__os_duplicate(ends[1], 60);
+    EXPECT_GE(copy, 60);
+    EXPECT_EQ(fcntl(copy, F_GETFD), FD_CLOEXEC);
+    EXPECT_TRUE(arn__os_file(ends[1], &first));
+    EXPECT_TRUE(arn__os_file(copy, &again));
+    EXPECT_TRUE(arn__os_file(others[1], &other));
+    EXPECT_TRUE(first.device == again.device && first.number == again.number);
+    EXPECT_NE(first.number, other.number);
+    EXPECT_FALSE(first.regular);
+    for (int i = 0; i < 2; i++) {
+        close(ends[i]);
+        close(others[i]);
+    }
+    close(copy);
+    errno = 66;
+    EXPECT_FALSE(arn__os_file(copy, &again));
+    EXPECT_EQ(arn__os_duplicate(copy, 60), -1);
+    EXPECT_EQ(arn__os_birth_ns(copy), 0);
+    EXPECT_EQ(errno, 66);
+}
+
+/* Each could be taken for any other of them. */
+TEST(os, an_eventfd_is_no_file_with_a_number)
+{
+    struct os_file file;
+    int event = eventfd(0, 0);
+    ASSERT_GE(event, 0);
+    EXPECT_FALSE(arn__os_file(event, &file));
+    close(event);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diag.h"
 #include "options.h"
 #include "said.h"
 #include "shim.h"
@@ -78,8 +79,12 @@ static void at_exit(void)
     EXPECT_STREQ(said_end(&said), "");
     arn__options.stats = STATS_EXIT;
     said_begin(&said);
+    arn__exit_prepare();
     arn__stats_at_exit();
-    EXPECT_CONTAINS(said_end(&said), "arenite: used bytes 0\n");
+    const char *text = said_end(&said);
+    EXPECT_CONTAINS(text, "arenite: statistics of ");
+    EXPECT_CONTAINS(text, "\narenite: used bytes 0\n");
+    close(arn__exit_stderr());
 }
 
 TEST(stats, are_printed_at_exit_if_asked_for)
