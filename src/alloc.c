@@ -129,12 +129,18 @@ static void *alloc_interrupting(size_t bytes, size_t alignment)
     return arn__large_map(bytes, alignment);
 }
 
+/* Is there an address space that holds it? If not, nothing that this thread gives back would help. */
+static bool is_possible(size_t bytes, size_t alignment)
+{
+    return bytes < ARN__ADDRESS_SPACE_BYTES && alignment < ARN__ADDRESS_SPACE_BYTES - bytes;
+}
+
 /* `traceback`: NULL, or whom to trace it to. */
 static void *alloc(struct request *request, const struct traceback *traceback)
 {
     void *block = NULL;
     request->bytes += request->bytes == 0; /* a request of nothing is a block, too */
-    if (request->bytes <= PTRDIFF_MAX && request->alignment <= PTRDIFF_MAX - request->bytes) {
+    if (is_possible(request->bytes, request->alignment)) {
         struct heap *heap = arn__thread_enter();
         if (heap == NULL) {
             block = alloc_interrupting(request->bytes, request->alignment);
@@ -494,7 +500,7 @@ ARN__ENTRY void *arn__realloc(void *block, size_t bytes, const char *function)
         arn__free(block, function);
         return NULL;
     }
-    if (bytes > PTRDIFF_MAX) {
+    if (!is_possible(bytes, 1)) {
         errno = ENOMEM;
         return NULL;
     }

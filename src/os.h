@@ -18,6 +18,8 @@ enum { ARN__ADDRESS_BITS = 47 };
 #else
 enum { ARN__ADDRESS_BITS = 48 };
 #endif
+/* No block is this large, whatever is given back for it. */
+#define ARN__ADDRESS_SPACE_BYTES ((size_t)1 << ARN__ADDRESS_BITS)
 
 /* Calls counted since arn__os_fail_at was set; those from `first` to `last` fail. */
 struct os_failure {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "collector.h"
+#include "os.h"
 #include "rc.h"
 #include "tenancy.h"
 #include "traced.h"
@@ -127,7 +128,8 @@ ARN__ENTRY void *arn_new_array(arn_type *type, size_t count)
         return NULL;
     }
     if (__builtin_mul_overflow(type->info.item_bytes, count, &bytes) ||
-        __builtin_add_overflow(bytes, type->info.bytes, &bytes) || bytes > PTRDIFF_MAX / 2) {
+        __builtin_add_overflow(bytes, type->info.bytes, &bytes) ||
+        bytes >= ARN__ADDRESS_SPACE_BYTES) {
         errno = ENOMEM;
         return NULL;
     }

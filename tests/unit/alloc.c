@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "os.h"
 #include "pattern.h"
 #include "region.h"
 #include "shim.h"
@@ -170,6 +171,38 @@ TEST(alloc, what_no_machine_has_is_ENOMEM)
             EXPECT_EQ(block, &block); /* untouched */
         }
     }
+}
+
+static size_t dirty_bytes(void)
+{
+    struct arn_stats stats;
+    arn_stats(&stats);
+    return stats.dirty_bytes;
+}
+
+TEST(alloc, a_request_that_no_address_space_holds_costs_nothing_that_is_kept_ready)
+{
+    char *large = arn_malloc(100000), *small = arn_malloc(100), *map = arn_malloc(40 * MIB);
+    char *dirty = arn_malloc(200000);
+    memset(dirty, 1, 200000);
+    arn_free(dirty);
+    size_t before = dirty_bytes();
+    ASSERT_GT(before, 0);
+    for (size_t bytes = ARN__ADDRESS_SPACE_BYTES; bytes != 0; bytes <<= 1) {
+        TRACE("%zx bytes", bytes);
+        EXPECT_EQ(launder(arn_malloc(bytes)), NULL);
+        EXPECT_EQ(launder(arn_calloc(bytes, 1)), NULL);
+        EXPECT_EQ(launder(arn_memalign(bytes, 1)), NULL);
+        EXPECT_EQ(launder(arn_memalign(4096, bytes - 1)), NULL);
+        EXPECT_EQ(launder(arn_pvalloc(bytes)), NULL);
+        EXPECT_EQ(arn_realloc(small, bytes), NULL);
+        EXPECT_EQ(arn_realloc(large, bytes), NULL);
+        EXPECT_EQ(arn_reallocarray(map, bytes / 2, 2), NULL);
+    }
+    EXPECT_EQ(dirty_bytes(), before);
+    arn_free(large);
+    arn_free(small);
+    arn_free(map);
 }
 
 TEST(alloc, a_product_that_overflows_is_ENOMEM)
