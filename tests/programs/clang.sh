@@ -1,5 +1,6 @@
 # does: Clang compiles C++ to the same objects, and what it made runs
 # needs: clang++
+# long: yes
 # limit: 180
 
 set -euo pipefail

@@ -1,5 +1,6 @@
 # does: CMake configures and GNU make builds, two jobs at a time, a program with a generated source
 # needs: make cmake g++
+# long: yes
 # limit: 300
 
 set -euo pipefail
