@@ -13,6 +13,7 @@
 #include "large.h"
 #include "os.h"
 #include "purge.h"
+#include "region.h"
 
 /* ---- what inline.h says of the inside ---- */
 
@@ -113,12 +114,32 @@ static void perturb_freed(void *block)
         memset(block, (int)arn__options.perturb, usable(block));
 }
 
+/* Where memory is short, the first blocks of a class whose pools are arenas get no pool: few programs that have
+ * little need many of them. Counted once for all threads; more or less does no harm. */
+enum { SINGLE_BLOCKS = 4 };
+
+static bool stands_alone(unsigned class_idx)
+{
+    static _Atomic uint8_t alone[CLASSES];
+    if (!arn__memory_is_tight() || arn__size_classes[class_idx].slices < ARENA_SLICES)
+        return false;
+    /* relaxed: see above. */
+    uint8_t so_far = atomic_load_explicit(&alone[class_idx], memory_order_relaxed);
+    if (so_far == SINGLE_BLOCKS)
+        return false;
+    atomic_store_explicit(&alone[class_idx], (uint8_t)(so_far + 1), memory_order_relaxed);
+    return true;
+}
+
 /* While inside. */
 static void *alloc_inside(struct heap *heap, const struct request *request)
 {
-    if (request->class_idx != NO_CLASS)
-        return alloc_pooled(heap, request->class_idx, request->zeroed);
-    return alloc_large(heap, request->bytes, request->alignment, request->zeroed);
+    void *block = NULL;
+    if (request->class_idx != NO_CLASS && !stands_alone(request->class_idx))
+        block = alloc_pooled(heap, request->class_idx, request->zeroed);
+    /* There may be room for slices, or pages, of its own where there is none for a pool. */
+    return block != NULL ? block
+                         : alloc_large(heap, request->bytes, request->alignment, request->zeroed);
 }
 
 /* In a signal handler that interrupted this thread inside: no locks. */

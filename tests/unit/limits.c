@@ -194,6 +194,63 @@ TEST(limits, that_leave_less_than_an_arena_are_filled_by_the_slice)
     IN_OWN_PROCESS(fill_the_rest());
 }
 
+/* Blocks of a class whose pools are arenas: the first few take no arena each, later ones do. */
+static void few_take_little(void)
+{
+    enum { FEW = 4, MANY = 40 };
+    static const size_t classes[] = {10000, 12000, 14000, 16000, 20000, 24000, 28000, 32768};
+    limit_address_space((size_t)64 * MIB);
+    arn_free(arn_malloc(1));
+    size_t before = mapped_bytes(), sum = 0;
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        for (unsigned k = 0; k < FEW; k++, sum += classes[i]) {
+            ASSERT_NE(held[count] = arn_malloc(classes[i]), NULL);
+            memset(held[count], (int)count, 64);
+            count++;
+        }
+    }
+    EXPECT_LT(mapped_bytes() - before, sum + sum / 2 + 2 * ARENA_BYTES);
+    for (unsigned k = 0; k < MANY; k++) {
+        ASSERT_NE(held[count] = arn_malloc(32768), NULL);
+        memset(held[count], (int)count, 64);
+        count++;
+    }
+    EXPECT_EQ(arn__kind(arn__descriptor(held[count - 1])), KIND_POOL);
+    all_comes_back(count, 64);
+}
+
+TEST(limits, that_are_tight_give_few_blocks_no_arena_of_their_own)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(few_take_little());
+}
+
+/* Whoever was refused a small block finds no room for a larger one. */
+static void small_to_the_end(void)
+{
+    static const size_t classes[] = {8, 1000, 5000, 20000};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        limit_address_space(2 * MIB + i * 300000);
+        unsigned count = exhaust(classes[i]);
+        EXPECT_GT(count, 10);
+        EXPECT_EQ(arn_malloc(40000), NULL);
+        give_back(count, classes[i]);
+        void *larger = arn_malloc(40000);
+        EXPECT_NE(larger, NULL);
+        arn_free(larger);
+        arn__arena_verify();
+    }
+}
+
+TEST(limits, are_used_to_the_end_by_small_blocks)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(small_to_the_end());
+}
+
 /* Runs that waste less than maps would: arenas hold them. */
 static void free_the_end(void)
 {
