@@ -247,7 +247,7 @@ static size_t least_of(const struct order *order, size_t libc, bool again)
     size_t hundredths = again && order->bytes == 1000  ? 70
                         : order->filling == BY_THREADS ? 85 /* each has pools of its own */
                         : known_from_start(order)      ? 90
-                        : order->bytes >= 32000        ? 75
+                        : order->bytes >= 32000        ? 70
                                                        : 90;
     return libc < own_bytes ? 0 : (libc - own_bytes) / 100 * hundredths;
 }
