@@ -7,6 +7,7 @@
 #include "vdso.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -81,9 +82,18 @@ static void read_image(uintptr_t base, struct image *image)
         read_dynamic(dynamic, image);
 }
 
+/* 0: the kernel maps no such image; emulators do not. */
+static uintptr_t image_base(void)
+{
+    int saved = errno; /* ENOENT then */
+    uintptr_t base = getauxval(AT_SYSINFO_EHDR);
+    errno = saved;
+    return base;
+}
+
 void *arn__vdso_find(const char *name)
 {
-    uintptr_t base = getauxval(AT_SYSINFO_EHDR);
+    uintptr_t base = image_base();
     struct image image = {0};
     if (base != 0)
         read_image(base, &image);

@@ -138,6 +138,8 @@ static int has_flag(const void *address, const char *flag)
 {
     char line[256], wanted[32];
     int found = -1;
+    if (EMULATED) /* it makes the file up */
+        return found;
     FILE *file = fopen("/proc/self/smaps", "r");
     unsigned long start, end;
     bool here = false;
