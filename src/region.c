@@ -328,12 +328,13 @@ static size_t round_up(size_t bytes, size_t unit)
     return (bytes + unit - 1) / unit * unit;
 }
 
-/* A reservation for at least `bytes`, which is a multiple of an arena: as large as all there are so far,
- * or an eighth of them where memory is limited or was refused; halved while the OS refuses. */
-static bool reserve(size_t bytes)
+/* For at least `bytes`, which is a multiple of an arena: as large as all there are so far, or an eighth of
+ * them where memory is limited or was refused. */
+static size_t wanted_bytes(size_t bytes)
 {
-    size_t wanted = arn__region_totals.reserved_bytes;
-    if (limited || arn__memory_is_tight())
+    bool is_tight = arn__memory_is_tight();
+    size_t reserved = arn__region_totals.reserved_bytes, wanted = reserved;
+    if (limited || is_tight)
         wanted /= 8;
     else if (wanted < FIRST_RESERVE_BYTES)
         wanted = FIRST_RESERVE_BYTES;
@@ -341,14 +342,19 @@ static bool reserve(size_t bytes)
         wanted = most_reserve_bytes;
     if (wanted < bytes)
         wanted = bytes;
-    bool small_steps =
-        arn__memory_is_tight() && arn__region_totals.reserved_bytes < FIRST_RESERVE_BYTES;
-    wanted = round_up(wanted, small_steps ? ARENA_BYTES : GROUP_BYTES);
+    return round_up(wanted, is_tight && reserved < FIRST_RESERVE_BYTES ? ARENA_BYTES : GROUP_BYTES);
+}
+
+/* While the OS refuses: half as much, and no more than is wanted where memory was refused. */
+static bool reserve(size_t bytes)
+{
+    size_t wanted = wanted_bytes(bytes);
     while (!reserve_exactly(wanted / ARENA_BYTES, ARENA_SLICES)) {
         note_refusal();
         if (wanted == bytes)
             return false;
-        wanted = wanted / 2 / ARENA_BYTES * ARENA_BYTES;
+        size_t half = wanted / 2 / ARENA_BYTES * ARENA_BYTES, few = wanted_bytes(bytes);
+        wanted = half < few ? half : few;
         if (wanted < bytes)
             wanted = bytes;
         else if (wanted > GROUP_BYTES)
