@@ -24,7 +24,6 @@
 #include "shim.h"
 
 enum { MIB = 1 << 20, MOST_HELD = 600 };
-enum { STEP = SANITIZED ? 7 : 1 }; /* a process each is slow there */
 
 struct held {
     char *block;
@@ -218,12 +217,18 @@ static void resume_once(void)
 
 static struct failing_play failing = {play_once, resume_once, 0};
 
+/* A process each is slow there. */
+static long step(void)
+{
+    return SANITIZED || EMULATED ? 7 : 1;
+}
+
 static void each_call_fails_alone(void)
 {
     failing_begin();
     long n = 1;
     while (play_in_child(&failing, n, n))
-        n += STEP;
+        n += step();
     EXPECT_GT(n, 50);
     EXPECT_EQ(failing.failed, 0);
 }
@@ -238,7 +243,7 @@ static void each_call_and_all_after_it_fail(void)
     failing_begin();
     long n = 1;
     while (play_in_child(&failing, n, LONG_MAX))
-        n += STEP;
+        n += step();
     EXPECT_GT(n, 50);
     EXPECT_EQ(failing.failed, 0);
 }
@@ -251,7 +256,7 @@ TEST(failure, of_all_calls_from_any_on_loses_nothing)
 static void bursts_fail(void)
 {
     failing_begin();
-    for (long n = 1; play_in_child(&failing, n, n + 4); n += 3 * STEP)
+    for (long n = 1; play_in_child(&failing, n, n + 4); n += 3 * step())
         ;
     EXPECT_EQ(failing.failed, 0);
 }
