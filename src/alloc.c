@@ -118,10 +118,11 @@ static void perturb_freed(void *block)
  * little need many of them. Counted once for all threads; more or less does no harm. */
 enum { SINGLE_BLOCKS = 4 };
 
-static bool stands_alone(unsigned class_idx)
+static bool stands_alone(const struct heap *heap, unsigned class_idx)
 {
     static _Atomic uint8_t alone[CLASSES];
-    if (!arn__memory_is_tight() || arn__size_classes[class_idx].slices < ARENA_SLICES)
+    if (!arn__memory_is_tight() || arn__size_classes[class_idx].slices < ARENA_SLICES ||
+        heap->current[class_idx] != NULL || heap->partial[class_idx] != NULL)
         return false;
     /* relaxed: see above. */
     uint8_t so_far = atomic_load_explicit(&alone[class_idx], memory_order_relaxed);
@@ -135,11 +136,17 @@ static bool stands_alone(unsigned class_idx)
 static void *alloc_inside(struct heap *heap, const struct request *request)
 {
     void *block = NULL;
-    if (request->class_idx != NO_CLASS && !stands_alone(request->class_idx))
+    bool pooled = request->class_idx != NO_CLASS;
+    bool alone = pooled && stands_alone(heap, request->class_idx);
+    if (pooled && !alone)
         block = alloc_pooled(heap, request->class_idx, request->zeroed);
-    /* There may be room for slices, or pages, of its own where there is none for a pool. */
-    return block != NULL ? block
-                         : alloc_large(heap, request->bytes, request->alignment, request->zeroed);
+    /* There may be room for slices, or pages, of its own where there is none for a pool; or other threads'
+     * pools may have blocks where there is room for nothing. */
+    if (block == NULL)
+        block = alloc_large(heap, request->bytes, request->alignment, request->zeroed);
+    if (block == NULL && alone)
+        block = alloc_pooled(heap, request->class_idx, request->zeroed);
+    return block;
 }
 
 /* In a signal handler that interrupted this thread inside: no locks. */
@@ -198,10 +205,13 @@ ARN__ENTRY void *arn__malloc_slow(size_t last)
     return alloc_slow(last + 1, 1, arn__class_of(last + 1), false);
 }
 
+/* A block of the largest class may have been asked for because of its alignment; that of the others, a slice
+ * has, too. */
 ARN__ENTRY void *arn__malloc_refill(size_t quanta)
 {
     size_t bytes = (quanta + 1) << QUANTUM_SHIFT;
-    return alloc_slow(bytes, 1, arn__class_of(bytes), false);
+    size_t alignment = bytes == POOLED_BYTES ? POOLED_BYTES : 1;
+    return alloc_slow(bytes, alignment, arn__class_of(bytes), false);
 }
 
 ARN__ENTRY void *arn__calloc(size_t count, size_t bytes)
@@ -255,12 +265,19 @@ static void say(const char *function, const void *pointer, const char *reason)
     arn__misuse_of(function, pointer, reason, reason == object ? arn__type_name(d) : NULL);
 }
 
+/* In a tract of ours: in a slice that an arena has or had. */
+static bool is_in_arena(const void *pointer)
+{
+    const struct arena *arena = arn__arena(pointer);
+    return arena->state != ARENA_NONE && arn__slice_in_arena(pointer) < arena->slices;
+}
+
 /* Why this address, whose slice is free or not ours, is not a block. */
 static const char *why_not(const void *pointer)
 {
     if ((uintptr_t)pointer >> ARN__ADDRESS_BITS != 0)
         return wild;
-    if (!arn__has_tract(pointer))
+    if (!arn__has_tract(pointer) || !is_in_arena(pointer))
         return foreign;
     switch (arn__arena(pointer)->state) {
     case ARENA_SPAN:
@@ -270,9 +287,7 @@ static const char *why_not(const void *pointer)
     case ARENA_SLICED: {
         /* A run's later slices have no descriptor: look back for its first. */
         struct descriptor *d = arn__descriptor(pointer);
-        unsigned slice = (unsigned)((uintptr_t)pointer >> SLICE_SHIFT) & (ARENA_SLICES - 1);
-        if (slice >= arn__arena(pointer)->region->slices)
-            return foreign;
+        unsigned slice = arn__slice_in_arena(pointer);
         for (unsigned back = 1; back <= slice; back++) {
             if (arn__kind(d - back) == KIND_RUN)
                 return (d - back)->units > back ? inside_large : released;
@@ -394,8 +409,8 @@ void arn__free_emptied(const void *block)
 
 bool arn__may_be_ours(const void *pointer)
 {
-    return arn__has_tract(pointer) && (arn__kind(arn__descriptor(pointer)) != KIND_NONE ||
-                                       arn__arena(pointer)->state != ARENA_NONE);
+    return arn__has_tract(pointer) &&
+           (arn__kind(arn__descriptor(pointer)) != KIND_NONE || is_in_arena(pointer));
 }
 
 size_t arn__usable(void *block, const char *function)

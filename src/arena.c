@@ -55,15 +55,10 @@ static unsigned mask_of(unsigned first, unsigned slices)
     return ((1u << slices) - 1) << first;
 }
 
-static unsigned slice_of(const char *base)
-{
-    return (unsigned)((uintptr_t)base >> SLICE_SHIFT) & (ARENA_SLICES - 1);
-}
-
 /* The slices that are there. */
 static unsigned whole(const struct arena *arena)
 {
-    return mask_of(0, arena->region->slices);
+    return mask_of(0, arena->slices);
 }
 
 /* ---- lists ---- */
@@ -262,7 +257,7 @@ char *arn__slices_take_within(unsigned slices, enum growth growth)
 
 bool arn__slices_take_at(char *base, unsigned slices)
 {
-    unsigned first = slice_of(base);
+    unsigned first = arn__slice_in_arena(base);
     if (first == 0 || first + slices > ARENA_SLICES)
         return false; /* the next arena is another one's business */
     arn__lock(&arn__arena_lock, RANK_ARENA);
@@ -280,7 +275,7 @@ bool arn__slices_take_at(char *base, unsigned slices)
 
 void arn__slices_put(char *base, unsigned slices, unsigned touched)
 {
-    unsigned first = slice_of(base);
+    unsigned first = arn__slice_in_arena(base);
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct arena *arena = arn__arena(base);
     unhold(arena, mask_of(first, slices), mask_of(first, touched));
@@ -365,7 +360,7 @@ void arn__slices_zero(char *base, size_t bytes)
         arn__lock(&arn__arena_lock, RANK_ARENA);
         unsigned dirty = arn__arena(start)->dirty;
         arn__unlock(&arn__arena_lock, RANK_ARENA);
-        for (unsigned i = slice_of(start); i < ARENA_SLICES && at < bytes; i++) {
+        for (unsigned i = arn__slice_in_arena(start); i < ARENA_SLICES && at < bytes; i++) {
             size_t piece = bytes - at < SLICE_BYTES ? bytes - at : SLICE_BYTES;
             if (dirty >> i & 1)
                 memset(base + at, 0, piece);
@@ -377,7 +372,7 @@ void arn__slices_zero(char *base, size_t bytes)
 bool arn__slices_clean(char *base, unsigned slices)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    bool clean = (arn__arena(base)->dirty & mask_of(slice_of(base), slices)) == 0;
+    bool clean = (arn__arena(base)->dirty & mask_of(arn__slice_in_arena(base), slices)) == 0;
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     return clean;
 }
@@ -482,10 +477,10 @@ void arn__arena_put_purged(const struct dirty_range *range, bool purged)
     size_t slices = range->slices;
     for (char *base = range->base; slices > 0;) {
         struct arena *arena = arn__arena(base);
-        unsigned here = ARENA_SLICES - slice_of(base);
+        unsigned here = ARENA_SLICES - arn__slice_in_arena(base);
         if (here > slices)
             here = (unsigned)slices;
-        unsigned mask = mask_of(slice_of(base), here);
+        unsigned mask = mask_of(arn__slice_in_arena(base), here);
         if (purged && (arena->dirty & mask) != 0) { /* of a huge page, some may have been clean */
             uint32_t now_ms = arn__os_now_ms();
             arena->dirty = (uint16_t)(arena->dirty & ~mask);
@@ -538,6 +533,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
             memset(arena, 0, sizeof *arena);
             arena->base = base + i * ARENA_BYTES;
             arena->region = region;
+            arena->slices = ARENA_SLICES;
             arena->state = ARENA_SPAN;
             arena->dirty = ALL_SLICES;
         }
@@ -563,6 +559,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     memset(arena, 0, sizeof *arena);
     arena->base = base;
     arena->region = region;
+    arena->slices = (uint8_t)region->slices;
     arena->dirty = (uint16_t)whole(arena);
     arena->state = ARENA_SLICED;
     add(&arn__arena_totals.live_bytes, (size_t)region->slices * SLICE_BYTES);

@@ -135,6 +135,7 @@ struct arena {
     uint8_t state;      /* enum arena_state */
     bool listed_dirty;  /* in the list of dirty arenas */
     uint8_t bucket;     /* the list it is in; 0: none */
+    uint8_t slices;     /* its region's; 0 if nothing was ever taken here */
     uint32_t dirty_ms;  /* since when it is in the list of dirty arenas */
     uint32_t purged_ms; /* when slices were last purged; 0: never */
 };
@@ -215,6 +216,12 @@ static inline struct descriptor *arn__descriptor_if_ours(const void *pointer)
 static inline struct arena *arn__arena(const void *pointer)
 {
     return &arn__tract(pointer)->arenas[((uintptr_t)pointer >> ARENA_SHIFT) & (TRACT_ARENAS - 1)];
+}
+
+/* Which slice of its arena. */
+static inline unsigned arn__slice_in_arena(const void *pointer)
+{
+    return (unsigned)((uintptr_t)pointer >> SLICE_SHIFT) & (ARENA_SLICES - 1);
 }
 
 static inline _Atomic uint64_t *arn__remote(const void *pointer)

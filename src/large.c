@@ -321,11 +321,12 @@ static void *alloc_in_arenas(size_t bytes, size_t alignment, bool zeroed, enum g
     return block;
 }
 
-/* Where memory is short: what is there first, then the pages that it needs and no more; at last those that
- * arenas were to have. */
+/* Where memory is short: what is there first, unless a small block would take an arena for its alignment; then
+ * the pages that it needs and no more; at last those that arenas were to have. */
 static void *alloc_tight(size_t bytes, size_t alignment, bool zeroed)
 {
-    void *block = alloc_in_arenas(bytes, alignment, zeroed, NO_GROWTH);
+    bool fits = fits_run(bytes, alignment) || bytes > ARENA_BYTES / 2;
+    void *block = fits ? alloc_in_arenas(bytes, alignment, zeroed, NO_GROWTH) : NULL;
     if (block == NULL)
         block = alloc_map(bytes, alignment);
     if (block == NULL && arn__arena_release_regions() > 0)

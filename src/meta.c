@@ -42,18 +42,6 @@ void *arn__meta_alloc(size_t bytes)
     return result;
 }
 
-void arn__meta_undo(void *start, size_t bytes)
-{
-    bytes = round_up(bytes);
-    arn__lock(&lock, RANK_META);
-    if ((char *)start + bytes == chunk) {
-        memset(start, 0, bytes);
-        chunk = start;
-        left += bytes;
-    }
-    arn__unlock(&lock, RANK_META);
-}
-
 size_t arn__meta_bytes(void)
 {
     arn__lock(&lock, RANK_META);

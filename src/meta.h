@@ -7,9 +7,6 @@
 /* Aligned to a cache line; NULL when the system has no more. */
 void *arn__meta_alloc(size_t bytes);
 
-/* Takes back what was allocated last, if nothing was since; else it is lost. */
-void arn__meta_undo(void *start, size_t bytes);
-
 /* Bytes taken from the OS so far. */
 size_t arn__meta_bytes(void);
 

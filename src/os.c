@@ -196,8 +196,9 @@ bool arn__os_stacks_are_small(void)
 
 void arn__os_sow(struct os_seed *seed, void *page, bool huge)
 {
-    if (!injected() &&
-        advise(page, arn__os_page_bytes(), huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0)
+    size_t bytes = arn__os_page_bytes();
+    if (!injected() && advise(page, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0 &&
+        (huge || ARN__SYSTEM_CALL(SYS_mprotect, page, bytes, PROT_NONE) == 0))
         seed->page = page;
 }
 
@@ -221,19 +222,18 @@ void *arn__os_grow(struct os_seed *seed, size_t bytes, size_t alignment)
     return start == NULL ? NULL : trim(start, bytes, slack, alignment);
 }
 
-bool arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
+enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
 {
     char *grown = grow(seed, bytes);
     if (grown == NULL)
-        return false;
+        return OS_REFUSED;
     long answer = remap(grown, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, start);
     if (!is_error(answer))
-        return true;
+        return OS_GROWN;
     ARN__SYSTEM_CALL(SYS_munmap, grown, bytes);
-    /* The kernel may have unmapped the place before it refused: it is reserved again, unless another
-     * thread has it by now. */
-    map_with(start, bytes, PROT_NONE, MAP_FIXED_NOREPLACE);
-    return false;
+    /* The kernel may have unmapped the place before it refused: it is reserved again. What is there otherwise is
+     * the place as it was, or what another thread has mapped since. */
+    return map_with(start, bytes, PROT_NONE, MAP_FIXED_NOREPLACE) == start ? OS_REFUSED : OS_LOST;
 }
 
 bool arn__os_open(void *start, size_t bytes)

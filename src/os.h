@@ -53,15 +53,21 @@ struct os_seed {
     char *page; /* NULL: there is none (any more), and what is asked for is refused */
 };
 
-/* Makes a page, which nothing else is in, the seed of huge pages, or of small ones only. */
+/* Makes a page, which nothing else is in, the seed of huge pages, or of small ones only: the latter, and what
+ * grows from it, cannot be accessed until it is opened. */
 void arn__os_sow(struct os_seed *seed, void *page, bool huge);
 
 /* Memory grown from a seed, at a multiple of `alignment`, with the access that the seed has. NULL: none,
  * or no such advice. */
 void *arn__os_grow(struct os_seed *seed, size_t bytes, size_t alignment);
 
-/* Puts such memory in place of reserved pages that were never opened. False: they are as they were. */
-bool arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes);
+/* Puts such memory in place of reserved pages that were never opened. */
+enum os_grown {
+    OS_GROWN,
+    OS_REFUSED, /* they are as they were */
+    OS_LOST,    /* they may be another thread's mapping by now: not to be touched any more */
+};
+enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes);
 
 /* Whether the word, anywhere, has this value: the kernel reads it, so that a page that cannot be read does no
  * harm. False also where the kernel refuses. */

@@ -1,6 +1,8 @@
 /* region.c - reservations and their frontiers. */
 #include "region.h"
 
+#include <string.h>
+
 #include "lock.h"
 #include "meta.h"
 #include "options.h"
@@ -61,12 +63,12 @@ void *arn__huge_map(size_t bytes, size_t alignment)
     return start;
 }
 
-static bool make_huge_at(char *start, size_t bytes)
+static enum os_grown make_huge_at(char *start, size_t bytes)
 {
     arn__lock(&huge.lock, RANK_SEED);
-    bool done = arn__os_grow_at(&huge.seed, start, bytes);
+    enum os_grown answer = arn__os_grow_at(&huge.seed, start, bytes);
     arn__unlock(&huge.lock, RANK_SEED);
-    return done;
+    return answer;
 }
 
 void arn__huge_after_fork(void)
@@ -82,11 +84,6 @@ struct region_totals arn__region_totals;
 static size_t stretches_of(size_t arenas)
 {
     return (arenas + WORD_BITS - 1) / WORD_BITS;
-}
-
-static size_t record_bytes(size_t arenas)
-{
-    return sizeof(struct region) + stretches_of(arenas) * sizeof(struct stretch);
 }
 
 static bool is_free(const struct region *region, size_t idx)
@@ -206,7 +203,37 @@ static size_t find(const struct region *region, size_t arenas, size_t alignment_
     return region->arenas;
 }
 
-/* The first region's record: a small program needs no page for it. */
+/* ---- records ---- */
+
+/* Of regions that are gone, through `next`. Under the arena lock. */
+static struct region *spare;
+
+/* Zero but for its room; NULL: no memory. */
+static struct region *take_record(size_t arenas)
+{
+    size_t room = stretches_of(arenas);
+    struct region **link = &spare;
+    while (*link != NULL && (*link)->room < room)
+        link = &(*link)->next;
+    struct region *record = *link;
+    if (record != NULL) {
+        *link = record->next;
+        room = record->room;
+        memset(record, 0, sizeof *record + room * sizeof(struct stretch));
+    } else if ((record = arn__meta_alloc(sizeof *record + room * sizeof(struct stretch))) == NULL) {
+        return NULL;
+    }
+    record->room = (uint32_t)room;
+    return record;
+}
+
+static void keep_record(struct region *record)
+{
+    record->next = spare;
+    spare = record;
+}
+
+/* The first region's: a small program needs no page for it. */
 static _Alignas(struct region) char first_region[sizeof(struct region) + sizeof(struct stretch)];
 
 /* What so many arenas of a region take. */
@@ -254,11 +281,18 @@ static void sow(char *page, bool stacks_are_small)
         arn__os_sow(&small, page + arn__os_page_bytes(), false);
 }
 
-/* Of the first region, which has its table at hand: it ends with its tract, and is small where memory is short. */
+/* From here to the end of the tract, whose table is there. */
+static size_t arenas_in_tract(const char *base)
+{
+    return (TRACT_BYTES - ((uintptr_t)base & (TRACT_BYTES - 1))) / ARENA_BYTES;
+}
+
+/* Of the first region, which is small where memory is short. */
 static size_t first_arenas(const char *base)
 {
-    size_t in_tract = (TRACT_BYTES - ((uintptr_t)base & (TRACT_BYTES - 1))) / ARENA_BYTES;
-    return arn__memory_is_tight() ? 1 : in_tract < FIRST_ARENAS ? in_tract : FIRST_ARENAS;
+    if (arn__memory_is_tight() || !arn__directory_admits(base, FIRST_ARENAS * ARENA_BYTES))
+        return 1;
+    return FIRST_ARENAS;
 }
 
 /* One mapping: the table, the control page, the seeds, and slack so that arenas lie at multiples of
@@ -281,7 +315,7 @@ bool arn__region_start(void **control)
         return false;
     }
     read_limits();
-    size_t arenas = first_arenas(base);
+    size_t arenas = first_arenas(base), covered = arenas_in_tract(base);
     sow(seeds, arn__os_stacks_are_small());
     if (arn__options.huge == HUGE_ALWAYS)
         arn__os_huge(base, arenas * ARENA_BYTES, true);
@@ -290,7 +324,8 @@ bool arn__region_start(void **control)
         give_back(seeds + 2 * page_bytes, base);
         give_back(base + arenas * ARENA_BYTES, start + bytes);
     }
-    enter((struct region *)first_region, base, arenas, ARENA_SLICES, arenas);
+    enter((struct region *)first_region, base, arenas, ARENA_SLICES,
+          arenas < covered ? arenas : covered);
     return true;
 }
 
@@ -300,13 +335,12 @@ static void *take_space(size_t bytes, size_t alignment)
     return base != NULL ? base : arn__os_reserve(bytes, alignment);
 }
 
-/* Reserves a region of `arenas`, of `slices` each; false: no memory. */
+/* Reserves a region of `arenas`, of `slices` each, none of which is open; false: no memory. */
 static bool reserve_exactly(size_t arenas, unsigned slices)
 {
     size_t bytes = arenas * slices * SLICE_BYTES;
-    size_t metadata_bytes = record_bytes(arenas);
     size_t alignment = bytes % GROUP_BYTES == 0 ? GROUP_BYTES : ARENA_BYTES;
-    struct region *region = arn__meta_alloc(metadata_bytes);
+    struct region *region = take_record(arenas);
     if (region == NULL)
         return false;
     /* Where memory is short, the tables come first: a region without them could not be used. */
@@ -314,7 +348,7 @@ static bool reserve_exactly(size_t arenas, unsigned slices)
         arn__directory_place(take_space, bytes, alignment,
                              arn__memory_is_tight() ? arn__directory_cover : arn__directory_admits);
     if (base == NULL) {
-        arn__meta_undo(region, metadata_bytes);
+        keep_record(region);
         return false;
     }
     if (arn__options.huge == HUGE_ALWAYS)
@@ -355,22 +389,13 @@ static bool reserve(size_t bytes)
             return false;
         size_t half = wanted / 2 / ARENA_BYTES * ARENA_BYTES, few = wanted_bytes(bytes);
         wanted = half < few ? half : few;
+        size_t groups = wanted / GROUP_BYTES * GROUP_BYTES;
         if (wanted < bytes)
             wanted = bytes;
-        else if (wanted > GROUP_BYTES)
-            wanted = wanted / GROUP_BYTES * GROUP_BYTES;
+        else if (groups >= bytes)
+            wanted = groups;
     }
     return true;
-}
-
-/* One of slices that are left, half an arena or less, at least so many. */
-static bool reserve_part(unsigned least)
-{
-    for (unsigned slices = ARENA_SLICES / 2; slices >= least; slices /= 2) {
-        if (reserve_exactly(1, slices))
-            return true;
-    }
-    return false;
 }
 
 /* ---- huge pages ---- */
@@ -409,11 +434,12 @@ static bool wants_huge(size_t bytes, size_t carved_bytes)
 }
 
 /* Opens whole groups. */
-static bool open_huge(struct region *region, char *base, size_t bytes)
+static enum os_grown open_huge(struct region *region, char *base, size_t bytes)
 {
     size_t first = (size_t)(base - region->base) / ARENA_BYTES;
-    if (!make_huge_at(base, bytes))
-        return false;
+    enum os_grown answer = make_huge_at(base, bytes);
+    if (answer != OS_GROWN)
+        return answer;
     uint64_t before = arn__os_now_ns();
     *(volatile char *)base = 0;
     arn__huge_pace_took(&pace, arn__os_now_ns() - before);
@@ -421,7 +447,7 @@ static bool open_huge(struct region *region, char *base, size_t bytes)
         region->stretches[i / WORD_BITS].huge |= group_bit(i);
     region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
     arn__region_totals.huge_bytes += bytes;
-    return true;
+    return OS_GROWN;
 }
 
 /* ---- the frontier ---- */
@@ -436,6 +462,15 @@ static void forget_before(const struct region *region, size_t first, size_t end)
     }
 }
 
+/* What is behind the frontier is not to be touched any more, nor unmapped. */
+static void give_up_rest(struct region *region)
+{
+    size_t arenas = region->arenas - region->opened;
+    mark(region, region->opened, arenas, false);
+    region->arenas = region->opened;
+    arn__region_totals.reserved_bytes -= bytes_of(region, arenas);
+}
+
 /* To the arena `target`, from where it is. */
 static bool open_up_to(struct region *region, size_t target, size_t carved_bytes)
 {
@@ -444,8 +479,11 @@ static bool open_up_to(struct region *region, size_t target, size_t carved_bytes
     if (!arn__directory_cover(from, bytes))
         return false;
     bool whole = ((uintptr_t)from | bytes) % GROUP_BYTES == 0;
-    if (!(whole && wants_huge(bytes, carved_bytes) && open_huge(region, from, bytes)) &&
-        !arn__os_open(from, bytes))
+    enum os_grown answer =
+        whole && wants_huge(bytes, carved_bytes) ? open_huge(region, from, bytes) : OS_REFUSED;
+    if (answer == OS_LOST)
+        give_up_rest(region);
+    if (answer == OS_LOST || (answer == OS_REFUSED && !arn__os_open(from, bytes)))
         return false;
     forget_before(region, region->opened, target);
     region->opened = (uint32_t)target;
@@ -464,7 +502,8 @@ static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
     if (open_up_to(region, target, carved_bytes))
         return true;
     note_refusal();
-    return arenas < target && open_up_to(region, arenas, carved_bytes);
+    return arenas < target && arenas <= region->arenas &&
+           open_up_to(region, arenas, carved_bytes);
 }
 
 static void take(struct region *region, size_t idx, size_t arenas)
@@ -474,6 +513,7 @@ static void take(struct region *region, size_t idx, size_t arenas)
         struct arena *arena = arn__region_arena(region, i);
         arena->base = region->base + i * ARENA_BYTES;
         arena->region = region;
+        arena->slices = (uint8_t)region->slices;
     }
 }
 
@@ -507,11 +547,69 @@ char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_byt
     return base;
 }
 
+/* ---- parts, and ends that go ---- */
+
+/* The groups from `first` to `end` are huge no more. */
+static void forget_huge(struct region *region, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i += GROUP_ARENAS) {
+        if ((region->stretches[i / WORD_BITS].huge & group_bit(i)) == 0)
+            continue;
+        region->stretches[i / WORD_BITS].huge &= (uint8_t)~group_bit(i);
+        region->huge_groups--;
+        arn__region_totals.huge_bytes -= GROUP_BYTES;
+    }
+}
+
+/* The region ends after `kept` arenas: those behind are free. Returns the bytes that are the OS's again. The
+ * region is shorter before they are unmapped: a child forked in between must not find them. Nor must it find more
+ * arenas than were ever opened, for it would take those behind the frontier for zero: where unmapping is refused,
+ * the frontier is set back first. */
+static size_t cut(struct region *region, size_t kept, void (*forget)(struct arena *))
+{
+    size_t arenas = region->arenas, opened = region->opened;
+    size_t bytes = bytes_of(region, arenas - kept);
+    if (bytes == 0)
+        return 0;
+    mark(region, kept, arenas - kept, false);
+    region->arenas = (uint32_t)kept;
+    atomic_signal_fence(memory_order_seq_cst);
+    region->opened = (uint32_t)(kept < opened ? kept : opened);
+    if (!arn__os_unmap(region->base + kept * ARENA_BYTES, bytes)) {
+        region->opened = (uint32_t)opened;
+        atomic_signal_fence(memory_order_seq_cst);
+        region->arenas = (uint32_t)arenas;
+        mark(region, kept, arenas - kept, true);
+        return 0;
+    }
+    forget_huge(region, kept, opened);
+    for (size_t i = kept; i < opened; i++)
+        forget(arn__region_arena(region, i));
+    arn__region_totals.reserved_bytes -= bytes;
+    if (kept < opened)
+        arn__region_totals.opened_bytes -= bytes_of(region, opened - kept);
+    return bytes;
+}
+
+/* The whole region. It is no longer in the list before it is unmapped, as above. */
+static size_t drop(struct region **link, void (*forget)(struct arena *))
+{
+    struct region *region = *link;
+    *link = region->next;
+    size_t released = cut(region, 0, forget);
+    if (region->arenas == 0)
+        keep_record(region);
+    else
+        *link = region;
+    return released;
+}
+
+/* Parts lie open, for one that cannot be opened goes at once; but in a child that was forked in between. */
 static char *take_existing_part(unsigned least)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
         if (region->slices < ARENA_SLICES && region->slices >= least && region->free_arenas == 1 &&
-            open_to(region, 1, 0)) {
+            region->opened == 1) {
             take(region, 0, 1);
             return region->base;
         }
@@ -519,11 +617,26 @@ static char *take_existing_part(unsigned least)
     return NULL;
 }
 
+static bool open_new_part(void)
+{
+    struct region **link = &arn__regions;
+    while ((*link)->next != NULL)
+        link = &(*link)->next;
+    if (open_to(*link, 1, 0))
+        return true;
+    drop(link, NULL);
+    return false;
+}
+
+/* Half an arena, or where that is refused half as much, and so on. */
 char *arn__region_take_part(unsigned least, enum growth growth)
 {
     char *base = take_existing_part(least);
-    if (base == NULL && growth == MAY_GROW && arn__memory_is_tight() && reserve_part(least))
-        base = take_existing_part(least);
+    bool may = base == NULL && growth == MAY_GROW && arn__memory_is_tight();
+    for (unsigned slices = ARENA_SLICES / 2; may && base == NULL && slices >= least; slices /= 2) {
+        if (reserve_exactly(1, slices) && open_new_part())
+            base = take_existing_part(least);
+    }
     return base;
 }
 
@@ -588,67 +701,41 @@ static size_t arenas_to_keep(const struct region *region)
     return used < region->arenas ? used : region->arenas;
 }
 
-/* The groups from `first` to `end` are huge no more. */
-static void forget_huge(struct region *region, size_t first, size_t end)
-{
-    for (size_t i = first; i < end; i += GROUP_ARENAS) {
-        if ((region->stretches[i / WORD_BITS].huge & group_bit(i)) == 0)
-            continue;
-        region->stretches[i / WORD_BITS].huge &= (uint8_t)~group_bit(i);
-        region->huge_groups--;
-        arn__region_totals.huge_bytes -= GROUP_BYTES;
-    }
-}
-
-/* The region ends after `kept` arenas: those behind are free. Returns the bytes that are the OS's again. The
- * region is shorter before they are unmapped: a child forked in between must not find them. */
-static size_t cut(struct region *region, size_t kept, void (*forget)(struct arena *))
-{
-    size_t arenas = region->arenas, opened = region->opened;
-    size_t bytes = bytes_of(region, arenas - kept);
-    if (bytes == 0)
-        return 0;
-    mark(region, kept, arenas - kept, false);
-    region->arenas = (uint32_t)kept;
-    region->opened = (uint32_t)(kept < opened ? kept : opened);
-    if (!arn__os_unmap(region->base + kept * ARENA_BYTES, bytes)) {
-        region->arenas = (uint32_t)arenas;
-        region->opened = (uint32_t)opened;
-        mark(region, kept, arenas - kept, true);
-        return 0;
-    }
-    forget_huge(region, kept, opened);
-    for (size_t i = kept; i < opened; i++)
-        forget(arn__region_arena(region, i));
-    arn__region_totals.reserved_bytes -= bytes;
-    if (kept < opened)
-        arn__region_totals.opened_bytes -= bytes_of(region, opened - kept);
-    return bytes;
-}
-
 size_t arn__region_release_free(void (*forget)(struct arena *))
 {
     size_t released = 0;
     for (struct region **link = &arn__regions; *link != NULL;) {
         struct region *region = *link;
         size_t kept = arenas_to_keep(region);
-        if (kept == 0) /* a child forked from here on must not find it */
-            *link = region->next;
-        released += cut(region, kept, forget);
-        if (region->arenas == 0)
-            continue; /* the record itself is not reused: a few bytes per region ever reserved */
-        *link = region;
-        link = &region->next;
+        released += kept == 0 ? drop(link, forget) : cut(region, kept, forget);
+        if (*link == region)
+            link = &region->next;
     }
     return released;
 }
 
+/* What is told twice may not agree: a fork came in between. */
+static void count_anew(struct region *region)
+{
+    region->huge_groups = 0;
+    for (size_t i = 0; i < region->opened; i += GROUP_ARENAS)
+        region->huge_groups += (region->stretches[i / WORD_BITS].huge & group_bit(i)) != 0;
+    arn__region_totals.reserved_bytes += bytes_of(region, region->arenas);
+    arn__region_totals.opened_bytes += bytes_of(region, region->opened);
+    arn__region_totals.huge_bytes += (size_t)region->huge_groups * GROUP_BYTES;
+}
+
 void arn__region_rebuild(void)
 {
+    /* Another thread may have been growing it as the process forked. */
+    small.page = NULL;
+    arn__region_totals = (struct region_totals){0};
+    spare = NULL;
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
         for (size_t i = 0; i < stretches_of(region->arenas); i++)
             region->stretches[i].free = 0;
         region->free_arenas = 0;
+        count_anew(region);
         for (size_t i = 0; i < region->arenas; i++) {
             uint8_t state = i < region->opened ? arn__region_arena(region, i)->state : ARENA_NONE;
             if (state == ARENA_NONE || state == ARENA_FREE)

@@ -43,6 +43,7 @@ struct region {
     uint32_t opened;      /* arenas below the frontier */
     uint32_t huge_groups; /* opened with huge pages */
     uint32_t free_arenas; /* bits set in the stretches */
+    uint32_t room;        /* stretches that the record has room for */
     struct stretch stretches[];
 };
 

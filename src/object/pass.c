@@ -7,6 +7,7 @@
 #include "options.h"
 #include "os.h"
 #include "region.h"
+#include "thread.h"
 
 enum {
     POOLS_MOST = 1 << (31 - SLOT_BITS), /* 32 GiB of the smallest objects */
@@ -30,11 +31,18 @@ static void *try_map(size_t bytes)
     return map != NULL ? map : arn__os_map(bytes);
 }
 
-/* Where address space has ended, that of free regions may do. */
+/* Where address space has ended, that of free regions may do. Inside, for both take locks of the core: a signal
+ * handler must not wait for them, and a forked child be mended before. In a handler it is a plain map. */
 static void *map_entries(size_t bytes)
 {
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return arn__os_map(bytes);
     void *map = try_map(bytes);
-    return map != NULL || arn__arena_release_regions() == 0 ? map : try_map(bytes);
+    if (map == NULL && arn__arena_release_regions() > 0)
+        map = try_map(bytes);
+    arn__thread_leave(heap);
+    return map;
 }
 
 void arn__pass_give_back(struct collector *collector)

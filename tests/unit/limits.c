@@ -227,6 +227,78 @@ TEST(limits, that_are_tight_give_few_blocks_no_arena_of_their_own)
     IN_OWN_PROCESS(few_take_little());
 }
 
+/* Also of blocks that get no pool. */
+static void aligned_as_asked(void)
+{
+    static const size_t alignments[] = {64, 4096, 16384, 32768, 65536};
+    unsigned count = 0;
+    limit_address_space((size_t)64 * MIB);
+    for (unsigned k = 0; k < 8; k++) {
+        for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
+            held[count++] = arn_malloc(10000); /* a slice between */
+            ASSERT_NE(held[count] = arn_aligned_alloc(alignments[i], alignments[i]), NULL);
+            EXPECT_EQ((uintptr_t)held[count] % alignments[i], 0);
+            memset(held[count], (int)count, 64);
+            count++;
+        }
+    }
+    while (count > 0)
+        arn_free(held[--count]);
+}
+
+TEST(limits, that_are_tight_leave_alignments_alone)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(aligned_as_asked());
+}
+
+/* A pool of nine blocks, one of them out, from before memory was short. */
+static void pool_of_before(void)
+{
+    enum { BYTES = 28000, OTHERS = 8 };
+    char *first = arn_malloc(BYTES);
+    limit_address_space(4 * MIB);
+    unsigned count = exhaust(100);
+    for (unsigned i = 0; i < OTHERS; i++)
+        EXPECT_NE(held[MOST - 1 - i] = arn_malloc(BYTES), NULL);
+    for (unsigned i = 0; i < OTHERS; i++)
+        arn_free(held[MOST - 1 - i]);
+    give_back(count, 100);
+    arn_free(first);
+}
+
+TEST(limits, leave_the_blocks_that_pools_have)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(pool_of_before());
+}
+
+/* Regions that can be reserved and not opened, many times. */
+static void refused_again_and_again(void)
+{
+    enum { TIMES = 2000 };
+    struct rlimit limit = {16 * MIB, 16 * MIB};
+    struct arn_stats before, after;
+    ASSERT_EQ(setrlimit(RLIMIT_DATA, &limit), 0);
+    unsigned count = exhaust(1000);
+    ASSERT_LT(count, MOST);
+    arn_stats(&before);
+    for (unsigned i = 0; i < TIMES; i++)
+        EXPECT_EQ(arn_malloc(i % 2 == 0 ? MIB : 200000), NULL);
+    arn_stats(&after);
+    EXPECT_EQ(after.metadata_bytes, before.metadata_bytes);
+    give_back(count, 1000);
+}
+
+TEST(limits, that_refuse_for_ever_take_no_memory_for_it)
+{
+    SKIP_IF_SANITIZED();
+    SKIP_IF_EMULATED();
+    IN_OWN_PROCESS(refused_again_and_again());
+}
+
 /* Whoever was refused a small block finds no room for a larger one. */
 static void small_to_the_end(void)
 {

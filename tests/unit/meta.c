@@ -25,18 +25,6 @@ TEST(meta, pieces_are_zero_aligned_and_apart)
     EXPECT_GT(arn__meta_bytes(), 0);
 }
 
-TEST(meta, the_last_piece_can_be_taken_back)
-{
-    char *first = arn__meta_alloc(100), *second = arn__meta_alloc(100);
-    memset(second, 0xff, 100);
-    arn__meta_undo(second, 100);
-    char *again = arn__meta_alloc(100);
-    EXPECT_EQ(again, second);
-    EXPECT_TRUE(pattern_zero(again, 100));
-    arn__meta_undo(first, 100); /* not the last: lost, but not handed out twice */
-    EXPECT_NE((char *)arn__meta_alloc(100), first);
-}
-
 TEST(meta, without_memory_it_is_null_until_there_is_some)
 {
     while (arn__meta_alloc(60000) != NULL) {

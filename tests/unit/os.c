@@ -123,7 +123,7 @@ TEST(os, every_call_can_be_made_to_fail_and_keeps_errno)
     EXPECT_EQ(seed.page, NULL);
     seed.page = map;
     EXPECT_EQ(arn__os_grow(&seed, page_bytes, page_bytes), NULL);
-    EXPECT_FALSE(arn__os_grow_at(&seed, other, page_bytes));
+    EXPECT_EQ(arn__os_grow_at(&seed, other, page_bytes), OS_REFUSED);
     EXPECT_EQ(seed.page, map);
     EXPECT_EQ(atomic_load(&arn__os_failure.calls), 15); /* aligned ones try twice */
     arn__os_fail_at(0, 0);
@@ -167,13 +167,16 @@ static void grown_from_seed(bool huge, const char *flag)
         char *grown = arn__os_grow(&seed, bytes, group);
         ASSERT_NE(grown, NULL);
         EXPECT_EQ((uintptr_t)grown % group, 0);
+        EXPECT_EQ(has_flag(grown, "wr") == 0, !huge);
+        ASSERT_TRUE(huge || arn__os_open(grown, bytes));
         EXPECT_TRUE(pattern_zero(grown, bytes));
         memset(grown, 1, bytes);
         EXPECT_NE(has_flag(grown, flag), 0);
         EXPECT_NE(has_flag(grown + bytes - 1, flag), 0);
         char *space = arn__os_reserve(bytes, group);
         ASSERT_NE(space, NULL);
-        ASSERT_TRUE(arn__os_grow_at(&seed, space + group, group));
+        ASSERT_EQ(arn__os_grow_at(&seed, space + group, group), OS_GROWN);
+        ASSERT_TRUE(huge || arn__os_open(space + group, group));
         EXPECT_TRUE(pattern_zero(space + group, group));
         memset(space + group, 1, group);
         EXPECT_NE(has_flag(space + group, flag), 0);
@@ -189,6 +192,25 @@ TEST(os, what_grows_from_a_seed_has_its_pages)
 {
     IN_OWN_PROCESS(grown_from_seed(true, "hg"));
     IN_OWN_PROCESS(grown_from_seed(false, "nh"));
+}
+
+/* A place that something else is in by then is left alone: here it is not even reserved. */
+static void grown_into_a_gap(void)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    char *pages = arn__os_map(page_bytes), *odd = arn__os_map(2 * page_bytes);
+    struct os_seed seed = {NULL};
+    arn__os_sow(&seed, pages, true);
+    if (seed.page == NULL)
+        SKIP("this kernel has no huge pages");
+    memset(odd, 7, 2 * page_bytes);
+    EXPECT_EQ(arn__os_grow_at(&seed, odd + 1, page_bytes), OS_LOST); /* the kernel refuses it */
+    EXPECT_EQ(odd[0] + odd[page_bytes], 14);
+}
+
+TEST(os, a_place_that_may_be_anothers_is_told)
+{
+    IN_OWN_PROCESS(grown_into_a_gap());
 }
 
 TEST(os, reserved_pages_are_small_ones_where_the_kernel_goes_by_it)
