@@ -23,12 +23,10 @@
                        sizeof(((struct arn__inline_##inlined *)0)->inlined_member) == \
                            sizeof(((struct type *)0)->member),                        \
                    "inline.h: " #inlined)
-SAME(block, next, block, next);
-SAME(block, mark, block, mark);
+SAME(block, link, block, link);
 SAME(list, first, free_list, first);
 SAME(list, needed, free_list, needed);
-SAME(slice, owner, descriptor, owner);
-SAME(slice, last, descriptor, last);
+SAME(slice, place, descriptor, place);
 SAME(slice, inverse, descriptor, inverse);
 SAME(slice, frees_to, descriptor, frees_to);
 SAME(extent, base, extent, base);
@@ -38,7 +36,8 @@ SAME(heap, list_index, heap, list_index);
 SAME(heap, extents, heap, extents);
 SAME(directory, root, directory, root);
 SAME(directory, nowhere, directory, nowhere);
-_Static_assert(offsetof(struct thread, heap) == 0, "inline.h: thread");
+SAME(thread, heap, thread, heap);
+SAME(thread, token, thread, token);
 
 /* ---- allocating ---- */
 
@@ -51,30 +50,24 @@ static void reclaim(struct heap *heap)
     arn__arena_release_regions();
 }
 
-/* NULL when the list is empty. */
-static void *pop_zeroed(struct heap *heap, unsigned class_idx, size_t bytes)
+/* NULL when the list is empty. `fresh`: it is zero without its link. */
+static void *pop_zeroed(struct heap *heap, unsigned class_idx, size_t bytes, bool fresh)
 {
-    struct free_list *list = &heap->lists[class_idx].free;
-    struct block *block = list->first;
-    if (block == NULL)
-        return NULL;
-    list->first = block->next;
-    /* Before, a signal handler may have had the block, and given it back. */
-    atomic_signal_fence(memory_order_seq_cst);
-    bool fresh = block->mark == arn__fresh_mark(block);
-    block->mark = 0;
-    return memset(block, 0, fresh ? sizeof *block : bytes);
+    struct block *block = arn__heap_pop(heap, class_idx, "calloc");
+    return block == NULL || fresh ? block : memset(block, 0, bytes);
 }
 
+/* What was never written to is not written to here, nor are its pages. */
 static void *alloc_pooled(struct heap *heap, unsigned class_idx, bool zeroed)
 {
-    if (!arn__heap_refill(heap, class_idx)) {
+    bool fresh;
+    if (!arn__heap_refill(heap, class_idx, &fresh)) {
         reclaim(heap);
-        if (!arn__heap_refill(heap, class_idx))
+        if (!arn__heap_refill(heap, class_idx, &fresh))
             return NULL;
     }
-    return zeroed ? pop_zeroed(heap, class_idx, arn__size_classes[class_idx].block_bytes)
-                  : arn__heap_pop(heap, class_idx);
+    return zeroed ? pop_zeroed(heap, class_idx, arn__size_classes[class_idx].block_bytes, fresh)
+                  : arn__heap_pop(heap, class_idx, "malloc");
 }
 
 static void *alloc_large(struct heap *heap, size_t bytes, size_t alignment, bool zeroed)
@@ -227,7 +220,7 @@ ARN__ENTRY void *arn__calloc(size_t count, size_t bytes)
      * the last occasion before that runs, and this one perhaps sleeps. */
     if (__builtin_expect(heap->rests_alone, false) && !__libc_single_threaded)
         return alloc_slow(total, 1, class_idx, true);
-    void *block = class_idx == NO_CLASS ? NULL : pop_zeroed(heap, class_idx, total);
+    void *block = class_idx == NO_CLASS ? NULL : pop_zeroed(heap, class_idx, total, false);
     return block != NULL ? block : alloc_slow(total, 1, class_idx, true);
 }
 
@@ -299,6 +292,17 @@ static const char *why_not(const void *pointer)
     }
 }
 
+/* A block of a pool whose first word is a free block's link, or a copy of one. */
+static bool is_free(void *block)
+{
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return true; /* the lists may be in the midst of a change */
+    bool is = arn__heap_knows_free(heap, block);
+    arn__thread_leave(heap);
+    return is;
+}
+
 /* NULL if the pointer is a block in use; `twice` is what to call one that is free. */
 static const char *misuse_of(const void *pointer, const char *twice)
 {
@@ -315,7 +319,7 @@ static const char *misuse_of(const void *pointer, const char *twice)
                                                   : not_start;
     if (!arn__pool_starts_block(d, pointer))
         return not_start;
-    return arn__is_marked(pointer) ? twice : NULL;
+    return arn__pool_has_out(d, pointer) || !is_free((void *)(uintptr_t)pointer) ? NULL : twice;
 }
 
 /* ---- freeing ---- */
@@ -332,10 +336,10 @@ static bool free_interrupting(void *pointer)
         return true;
     if (arn__kind(d) != KIND_POOL)
         return arn__large_defer(pointer) && (arn__thread_defer_free(pointer), true);
-    /* Not if the pool is to be recovered, or may yet be: that would find it by the mark, once too often,
+    /* Not if the pool is to be recovered, or may yet be: that would find it by the link, once too often,
      * and link it to others while it is deferred. */
     if (arn__thread_is_settled() && !arn__has_flag(d, POOL_RECOVER))
-        block->mark = arn__mark(block);
+        block->link = arn__link_to(arn__link_end());
     arn__thread_defer_free(pointer);
     return true;
 }

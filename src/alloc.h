@@ -69,11 +69,13 @@ static inline void *arn__malloc_pooled(size_t last)
     size_t quanta = last >> QUANTUM_SHIFT;
     size_t index = heap->list_index[quanta];
     struct block *block = arn__heap_list_at(heap, index)->first;
-    if (__builtin_expect(block == NULL, false))
-        return arn__malloc_refill(quanta);
+    uint64_t below = arn__link_below(block->link);
+    if (__builtin_expect(!arn__link_may_be(below), false))
+        return arn__malloc_refill(quanta); /* the list has ended, or the block was overwritten */
     ARN__HIDE(index);
     ARN__HIDE(block); /* or gcc has it in a register that is not the result's */
-    arn__heap_list_at(heap, index)->first = block->next;
+    ARN__HIDE(below); /* or gcc adds the bias before the test, in another register */
+    arn__heap_list_at(heap, index)->first = arn__link_next(below);
     arn__block_hand_out(block);
     return block;
 }
@@ -95,20 +97,19 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
     return arn__malloc_pooled(last);
 }
 
-/* Whether this is a block that is out, of a pool of this thread's. Only what has an owner, and this
- * thread as such, is read at all. A pointer with other upper bits leads to the same descriptor, and is
- * no pool's length away from the last block. */
+/* Whether this is a block that is out, of a pool of this thread's. One multiplication tells both whether the pool
+ * is this heap's and whether a block starts here: the place less the token is the pool's end, or an address that no
+ * pointer is near to. Nothing is read through the pointer before. */
 static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 {
-    if (__builtin_expect(
-            ARN__PEEK(arn__descriptor_at(*index)->owner) != ARN__PEEK(arn__thread.heap), false))
-        return false;
+    uint64_t from_end =
+        ARN__PEEK(arn__thread.token) - ARN__PEEK(arn__descriptor_at(*index)->place);
+    ARN__HIDE(from_end); /* or the order of the sum takes a register more */
+    from_end += (uintptr_t)block;
     ARN__HIDE(*index);
-    uintptr_t to_last = (uintptr_t)arn__pool_last(arn__descriptor_at(*index)) - (uintptr_t)block;
-    ARN__HIDE(*index);
-    return __builtin_expect(to_last < ARENA_BYTES, true) &&
-           arn__is_multiple(to_last, arn__descriptor_at(*index)->inverse) &&
-           !arn__looks_marked(block);
+    return __builtin_expect(
+               arn__is_multiple_below(from_end, arn__descriptor_at(*index)->inverse), true) &&
+           __builtin_expect(!arn__link_may_be(arn__link_below(block->link)), true);
 }
 
 static inline void arn__free(void *pointer, const char *function)

@@ -6,10 +6,10 @@
  * is none it is 0, which leads to a table of zeros: a foreign pointer is looked up like any other and
  * found to have no owner. Nothing is read through the pointer itself.
  *
- * The root has an entry for each tract of 2 TiB; tracts whose addresses differ by a multiple of that
+ * The root has an entry for each tract of 1 TiB; tracts whose addresses differ by a multiple of that
  * share one. Only one of them can have a table: where the OS offers address space in another one,
  * other address space is asked for. A foreign pointer may so lead to a descriptor of ours. A pool's
- * `last` tells that it does, for it is farther away than a pool is long; whoever looks at anything
+ * `place` tells that it does, for it is farther away than a pool is long; whoever looks at anything
  * else by a pointer from the program asks arn__has_tract, or takes arn__descriptor_if_ours.
  */
 #ifndef ARENITE_DESCRIPTOR_H
@@ -33,7 +33,7 @@ enum {
     TRACT_BYTES = 1 << TRACT_SHIFT,
     TRACT_SLICES = 1 << (TRACT_SHIFT - SLICE_SHIFT),
     TRACT_ARENAS = 1 << (TRACT_SHIFT - ARENA_SHIFT),
-    ROOT_ENTRIES = 1 << 16,
+    ROOT_ENTRIES = 1 << 15,
 };
 
 struct heap;
@@ -51,7 +51,7 @@ enum kind {
     KIND_MASK = 15,
 };
 
-/* Free blocks, linked through their first word, and how many more frees into the list until something is
+/* Free blocks, linked as links.h says, and how many more frees into the list until something is
  * to be done. 12 bytes: a descriptor has room for no more. */
 struct free_list {
     struct block *first;
@@ -62,32 +62,38 @@ struct free_list {
 enum {
     LARGE_OBJECT = 16,   /* it holds an object: see object/typed_pool.h */
     POOL_FRESH = 16,     /* memory past `last` has never been written: it reads as zero */
-    POOL_RECOVER = 32,   /* after fork: lists may be torn; free blocks are found by their marks */
+    POOL_RECOVER = 32,   /* after fork: lists may be torn; free blocks are found by their links */
     LARGE_DEFERRED = 64, /* a signal handler has freed it, to be given back later */
     POOL_RESTING = 128,  /* full, and kept by its owner: see heap.c */
 };
 
-/* One slice. A pool of several slices repeats owner, last, inverse, frees_to, class and kind in each of
+/* Which heap a pool is of, by the heap's number; 0: nobody's. Numbers are in the upper bits of a word, where no
+ * address has any. */
+enum { NUMBER_SHIFT = 48, NUMBERS = 1 << (64 - NUMBER_SHIFT) };
+
+_Static_assert(ARN__ADDRESS_SPACE_BYTES <= (size_t)1 << NUMBER_SHIFT, "an address and a number");
+
+/* One slice. A pool of several slices repeats place, inverse, frees_to, filled_by, class and kind in each of
  * them (a free looks no further), and keeps the rest in the first, its head. A large block has only its
  * first slice filled in. A pool of objects repeats bin, class and kind. 64 bytes: one cache line. */
 struct descriptor {
-    /* The heap whose thread alone touches the fields below. NULL: a shared pool, or no pool. A heap's
-     * address plus 1: a full (detached) pool that this heap filled.
-     * [any] read; written by who owns the pool or wins it. */
-    _Atomic(struct heap *) owner;
-    /* The last block carved so far (a block's size below the pool: none yet).
-     * [owner] writes, [any] reads. */
     union {
-        _Atomic(char *) last;
-        struct bin *bin; /* of objects; begins with a pointer to the type's name */
-    };
-    union {
-        uint64_t inverse;     /* of the block size; constant in a pool's life */
+        /* The number of the heap whose thread alone touches the fields below, and the end of the blocks carved
+         * so far, where the next one will begin: see arn__pool_starts_block.
+         * [any] read; written by whoever owns the pool or wins it. */
+        _Atomic uint64_t place;
         struct {              /* of objects; all under who has the domain */
             uint32_t ordinal; /* in the domain's array of pools */
             uint16_t live;    /* objects */
             uint8_t events;   /* EVENT_… */
         };
+    };
+    /* Of the block size; constant in a pool's life. 0: no pool of blocks. */
+    uint64_t inverse;
+    union {
+        /* The number of the heap that filled the pool last: a hint. [any] read. */
+        _Atomic uint32_t filled_by;
+        struct bin *bin; /* of objects; begins with a pointer to the type's name */
     };
     union {
         /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
@@ -106,7 +112,7 @@ struct descriptor {
             uint32_t units;     /* a span's arenas, a run's slices */
         } __attribute__((packed, aligned(4)));
     };
-    uint16_t carved; /* [owner] blocks up to `last` */
+    uint16_t carved; /* [owner] blocks */
     uint8_t class_idx;
     _Atomic uint8_t kind_flags; /* enum kind in the low 4 bits, POOL_… flags above */
     struct descriptor *next;    /* [owner, or the shard's lock] the list that the pool is in */
@@ -170,18 +176,30 @@ extern struct directory arn__directory;
 #define ARN__PEEK(object) (*(const __typeof__(atomic_load(&(object))) *)&(object))
 #endif
 
-/* 0 where there is no table. Bits above the root's are ignored.
+/* An address in units of which each descriptor has as many bytes as the slice has units: descriptors are at a 256th
+ * of the distances of slices. */
+enum { UNIT_SHIFT = SLICE_SHIFT - 6 };
+
+/* 0 where there is no table. Bits above the root's are ignored: they are those that are cut off from a number of
+ * units with 32 bits, which takes an instruction less than a remainder.
  * relaxed: a pointer that is ours came to this thread after the table was entered. */
+static inline uintptr_t arn__distance_at(uintptr_t units)
+{
+    return ARN__PEEK(arn__directory.root[(uint32_t)units >> (TRACT_SHIFT - UNIT_SHIFT)]);
+}
+
 static inline uintptr_t arn__distance(const void *pointer)
 {
-    return ARN__PEEK(arn__directory.root[((uintptr_t)pointer >> TRACT_SHIFT) % ROOT_ENTRIES]);
+    return arn__distance_at((uintptr_t)pointer >> UNIT_SHIFT);
 }
 
 static inline uintptr_t arn__descriptor_index(const void *pointer)
 {
-    uintptr_t offset = ((uintptr_t)pointer >> (SLICE_SHIFT - 6)) & ((TRACT_SLICES - 1) << 6);
-    return arn__distance(pointer) + offset;
+    uintptr_t units = (uintptr_t)pointer >> UNIT_SHIFT;
+    return arn__distance_at(units) + (units & ((TRACT_SLICES - 1) << 6));
 }
+
+_Static_assert(ROOT_ENTRIES == 1 << (32 - (TRACT_SHIFT - UNIT_SHIFT)), "32 bits of units");
 
 static inline struct descriptor *arn__descriptor_at(uintptr_t index)
 {

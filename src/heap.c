@@ -20,8 +20,8 @@ static const struct size_class *shape_of(const struct descriptor *pool)
 void arn__heap_init(struct heap *heap)
 {
     const size_t units = sizeof heap->lists[0] / 8;
-    heap->held_most = HELD_MOST_SLICES;
     for (unsigned c = 0, i = 0; c < CLASSES; c++) {
+        heap->lists[c].free.first = arn__link_end();
         for (; i < arn__size_classes[c].block_bytes >> QUANTUM_SHIFT; i++)
             heap->list_index[i] = (uint8_t)(c * units);
     }
@@ -157,13 +157,13 @@ static void end_rest(struct heap *heap, struct descriptor *pool)
     unlink_pool(&heap->resting[pool->class_idx], pool);
     heap->held_slices -= shape_of(pool)->slices;
     pool->local.needed = pool->carved - freed;
-    set_resting(pool, false); /* last: who counts blocks meanwhile looks at their marks */
+    set_resting(pool, false); /* last: who counts blocks meanwhile looks at their links */
 }
 
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
     /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
-    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) != heap)
+    if (arn__pool_number(pool) != arn__heap_number(heap))
         return;
     if (heap->current[pool->class_idx] == pool) {
         heap->lists[pool->class_idx].free.needed = NEEDED_CURRENT;
@@ -187,8 +187,8 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 /* To the shard, or detached if there is nothing to share, or released if it is empty. */
 static void give_up(struct heap *heap, struct descriptor *pool)
 {
-    while (pool->local.first == NULL && pool->carved == shape_of(pool)->capacity) {
-        if (arn__pool_detach(pool, heap))
+    while (pool->local.first == arn__link_end() && pool->carved == shape_of(pool)->capacity) {
+        if (arn__pool_detach(pool, arn__heap_number(heap)))
             return;
         pool->local.needed -= arn__pool_take_remote(pool);
     }
@@ -227,7 +227,7 @@ static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
         arn__shard_put(pool);
         return;
     }
-    arn__pool_set_owner(pool, heap);
+    arn__pool_set_owner(pool, arn__heap_number(heap));
     if (freed < shape_of(pool)->threshold)
         begin_rest(heap, pool, freed);
     else
@@ -252,10 +252,18 @@ static void push_remote(struct heap *heap, struct descriptor *pool, struct block
     }
 }
 
+bool arn__heap_knows_free(const struct heap *heap, const struct block *block)
+{
+    const struct descriptor *pool = arn__head(arn__descriptor(block));
+    if (arn__pool_number(pool) != arn__heap_number(heap))
+        return true;
+    return arn__pool_lists(pool, pool->frees_to->first, block);
+}
+
 void arn__heap_free(struct heap *heap, struct block *block)
 {
     struct descriptor *d = arn__descriptor(block);
-    if (atomic_load_explicit(&d->owner, memory_order_relaxed) != heap)
+    if (arn__pool_number(d) != arn__heap_number(heap))
         push_remote(heap, arn__head(d), block);
     else if (arn__heap_push_own(d, block))
         arn__heap_pool_emptied(heap, arn__head(d));
@@ -277,8 +285,8 @@ static void begin_current(struct heap *heap, struct descriptor *pool)
     note_extent(heap, pool);
     list->first = pool->local.first;
     list->needed = NEEDED_CURRENT;
-    pool->local.first = NULL;
-    pool->local.needed = NEEDED_CURRENT; /* who counts blocks looks at their marks */
+    pool->local.first = arn__link_end();
+    pool->local.needed = NEEDED_CURRENT; /* who counts blocks looks at their links */
     arn__pool_set_frees_to(pool, list);
 }
 
@@ -289,24 +297,27 @@ static void end_current(struct heap *heap, struct descriptor *pool)
     heap->current[pool->class_idx] = NULL;
     heap->extents[pool->class_idx] = (struct extent){NULL, 0};
     pool->local.first = list->first;
-    list->first = NULL;
+    list->first = arn__link_end();
     pool->local.needed = pool->carved - arn__pool_local_count(pool);
     arn__pool_set_frees_to(pool, &pool->local);
 }
 
 /* What others freed, else what the next page holds. */
-static bool fill(struct descriptor *pool)
+static bool fill(struct descriptor *pool, bool *fresh)
 {
-    return pool->local.first != NULL || arn__pool_take_remote(pool) > 0 ||
-           arn__pool_carve(pool) > 0;
+    *fresh = false;
+    if (pool->local.first != arn__link_end() || arn__pool_take_remote(pool) > 0)
+        return true;
+    *fresh = arn__has_flag(pool, POOL_FRESH);
+    return arn__pool_carve(pool) > 0;
 }
 
-static bool refill_current(struct heap *heap, struct descriptor *pool)
+static bool refill_current(struct heap *heap, struct descriptor *pool, bool *fresh)
 {
-    if (!fill(pool))
+    if (!fill(pool, fresh))
         return false;
     heap->lists[pool->class_idx].free.first = pool->local.first;
-    pool->local.first = NULL;
+    pool->local.first = arn__link_end();
     note_extent(heap, pool);
     return true;
 }
@@ -351,43 +362,55 @@ static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
 {
     struct descriptor *pool = arn__shard_take(class_idx);
     if (pool != NULL)
-        arn__pool_set_owner(pool, heap);
+        arn__pool_set_owner(pool, arn__heap_number(heap));
     return pool;
 }
 
-/* Current pool (remote word, next page); own pools with free blocks; the shard; a new pool. */
-static bool refill(struct heap *heap, unsigned class_idx)
+/* The fullest own pool with free blocks, the shard's, an empty one, or a new one; NULL: no memory. */
+static struct descriptor *take_pool(struct heap *heap, unsigned class_idx, bool *fresh)
 {
-    struct descriptor *pool = heap->current[class_idx];
-    if (pool != NULL) {
-        if (refill_current(heap, pool))
-            return true;
-        end_current(heap, pool);
-        if (!rest(heap, pool) && !arn__pool_detach(pool, heap)) {
-            arn__pool_take_remote(pool);
-            begin_current(heap, pool);
-            return true;
-        }
-    }
+    struct descriptor *pool;
+    *fresh = false;
     if ((pool = take_partial(heap, class_idx)) == NULL &&
         (!wake_one(heap, class_idx, LOOKED_AT) || (pool = take_partial(heap, class_idx)) == NULL) &&
         (pool = take_shared(heap, class_idx)) == NULL &&
         (pool = take_empty(heap, class_idx)) == NULL) {
         release_an_empty(heap);
-        pool = arn__pool_create(class_idx, heap);
+        pool = arn__pool_create(class_idx, arn__heap_number(heap));
+        *fresh = pool != NULL && arn__has_flag(pool, POOL_FRESH);
         arn__purge_settle();
     }
+    return pool;
+}
+
+/* Current pool (remote word, next page), else another. */
+static bool refill(struct heap *heap, unsigned class_idx, bool *fresh)
+{
+    struct descriptor *pool = heap->current[class_idx];
+    if (pool != NULL) {
+        if (refill_current(heap, pool, fresh))
+            return true;
+        end_current(heap, pool);
+        if (!rest(heap, pool) && !arn__pool_detach(pool, arn__heap_number(heap))) {
+            arn__pool_take_remote(pool);
+            begin_current(heap, pool);
+            return true;
+        }
+    }
+    pool = take_pool(heap, class_idx, fresh);
     if (pool == NULL)
         return false;
-    fill(pool);
+    if (!*fresh)
+        fill(pool, fresh);
     begin_current(heap, pool);
     return true;
 }
 
-bool arn__heap_refill(struct heap *heap, unsigned class_idx)
+bool arn__heap_refill(struct heap *heap, unsigned class_idx, bool *fresh)
 {
+    *fresh = false;
     arn__heap_wake(heap);
-    return heap->lists[class_idx].free.first != NULL || refill(heap, class_idx);
+    return heap->lists[class_idx].free.first != arn__link_end() || refill(heap, class_idx, fresh);
 }
 
 /* ---- giving back ---- */
@@ -443,7 +466,7 @@ void arn__heap_collect(struct heap *heap)
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL && pool->local.needed == 0)
             release(pool);
-        else if (pool != NULL && pool->local.first != NULL)
+        else if (pool != NULL && pool->local.first != arn__link_end())
             link_partial(heap, pool);
         else if (pool != NULL)
             give_up(heap, pool);

@@ -41,7 +41,7 @@ struct extent {
 
 struct heap {
     /* I2: the list of a class holds the free blocks of current[class], which has none in its own; it is
-     *     empty if there is no such pool. Touched by the fast paths. */
+     *     empty if there is no such pool. Touched by the fast paths. An empty list ends at once: arn__link_end. */
     struct heap_list lists[CLASSES];
     /* By (bytes - 1) >> QUANTUM_SHIFT: where in `lists`, in units of 8 bytes; within reach of the register
      * that malloc has anyway. */
@@ -51,6 +51,7 @@ struct heap {
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
     bool rests_alone;                    /* some of them since this was the only thread */
+    uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
     size_t held_slices;                  /* of pools that are partial or resting */
     size_t held_most;                    /* HELD_MOST_SLICES; 0 in a heap that is no thread's own */
     struct descriptor *empty[CLASSES];   /* through next; all their blocks are in `local` */
@@ -69,25 +70,37 @@ struct heap {
 /* There is a second heap, or the orphan heap is in use. */
 extern _Atomic bool arn__heaps_many;
 
-/* A new heap, zeroed. */
+/* A heap without pools; it was zeroed. */
 void arn__heap_init(struct heap *heap);
+
+/* 1 up; HIDDEN_NUMBER of the heap that stands for none: no pool has it. */
+enum { HIDDEN_NUMBER = NUMBERS - 1 };
+
+static inline unsigned arn__heap_number(const struct heap *heap)
+{
+    return (unsigned)(heap->token >> NUMBER_SHIFT);
+}
 
 static inline struct free_list *arn__heap_list_at(struct heap *heap, size_t index)
 {
     return (struct free_list *)((char *)heap->lists + index * 8);
 }
 
-/* Sees to it that the class's list has a block; false: no memory. */
-bool arn__heap_refill(struct heap *heap, unsigned class_idx);
+/* Sees to it that the class's list has a block; false: no memory. `fresh`: those in it were never handed out, and
+ * are zero but for their links. */
+bool arn__heap_refill(struct heap *heap, unsigned class_idx, bool *fresh);
 
-/* Pops a block from the list; NULL when that is empty. */
-static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx)
+/* Pops a block from the list; NULL when that is empty. `function` is named if the block was overwritten. */
+static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx, const char *function)
 {
     struct free_list *list = &heap->lists[class_idx].free;
     struct block *block = list->first;
-    if (__builtin_expect(block == NULL, 0))
+    if (__builtin_expect(block == arn__link_end(), 0))
         return NULL;
-    list->first = block->next;
+    struct block *next;
+    if (__builtin_expect(!arn__link_read(block->link, &next), 0))
+        next = arn__pool_next(heap->current[class_idx], block, function);
+    list->first = next;
     arn__block_hand_out(block);
     return block;
 }
@@ -97,8 +110,7 @@ static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx)
 static inline bool arn__heap_push_own(struct descriptor *d, struct block *block)
 {
     struct free_list *list = d->frees_to;
-    block->mark = arn__mark(block);
-    block->next = list->first;
+    block->link = arn__link_to(list->first);
     list->first = block;
     return --list->needed == 0;
 }
@@ -110,13 +122,17 @@ static inline bool arn__heap_push_own(struct descriptor *d, struct block *block)
 static inline bool arn__heap_may_hold(const struct heap *heap, const struct descriptor *d)
 {
     return heap->held_slices < heap->held_most &&
-           (ARN__PEEK(d->owner) == arn__pool_filled_by(heap) ||
+           (ARN__PEEK(d->filled_by) == arn__heap_number(heap) ||
             heap->current[d->class_idx] == NULL);
 }
 
 /* The countdown of a pool of this heap has ended: it is kept empty or released, unless it is a current
  * one. */
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
+
+/* Whether a block whose first word is a free block's link is free indeed. Of other heaps' pools nothing more is known
+ * than that. */
+bool arn__heap_knows_free(const struct heap *heap, const struct block *block);
 
 /* Frees a block of any pool. */
 void arn__heap_free(struct heap *heap, struct block *block);

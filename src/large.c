@@ -174,14 +174,14 @@ static void *alloc_huge_map(size_t bytes)
     return enter_map(base, map_bytes, MAP_HUGE);
 }
 
-/* Its own address cannot be told from a descriptor: it is kept in `last`. */
+/* Its own address cannot be told from a descriptor: it is kept in `place`. */
 static void keep_unmappable(char *base, size_t bytes)
 {
     struct descriptor *d = arn__descriptor(base);
     if (!arn__os_purge(base, bytes))
         memset(base, 0, bytes);
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    atomic_store_explicit(&d->last, base, memory_order_relaxed);
+    atomic_store_explicit(&d->place, (uintptr_t)base, memory_order_relaxed);
     d->block_bytes = bytes;
     d->next = unmappable;
     unmappable = d;
@@ -196,7 +196,7 @@ static void *take_unmappable(size_t bytes, size_t alignment)
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct descriptor *before = NULL;
     for (struct descriptor *d = unmappable; d != NULL; before = d, d = d->next) {
-        char *start = atomic_load_explicit(&d->last, memory_order_relaxed);
+        char *start = (char *)(uintptr_t)atomic_load_explicit(&d->place, memory_order_relaxed);
         if (d->block_bytes >= bytes && d->block_bytes / 2 <= bytes &&
             ((uintptr_t)start & (alignment - 1)) == 0) {
             if (before == NULL)
@@ -205,7 +205,7 @@ static void *take_unmappable(size_t bytes, size_t alignment)
                 before->next = d->next;
             base = start;
             count_map(d->block_bytes, 0, 1);
-            atomic_store_explicit(&d->last, NULL, memory_order_relaxed);
+            atomic_store_explicit(&d->place, 0, memory_order_relaxed);
             enter(base, KIND_MAP, d->block_bytes, 0);
             break;
         }

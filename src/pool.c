@@ -11,19 +11,18 @@ static unsigned slices_of(const struct descriptor *pool)
     return arn__size_classes[pool->class_idx].slices;
 }
 
-static void set_last(struct descriptor *pool, char *last)
+/* relaxed: it tells a thread only about itself, and of blocks that it has. */
+static void set_place(struct descriptor *pool, unsigned number, const char *end)
 {
     for (unsigned i = 0; i < slices_of(pool); i++)
-        atomic_store_explicit(&pool[i].last, last, memory_order_relaxed);
+        atomic_store_explicit(&pool[i].place, (uint64_t)number << NUMBER_SHIFT | (uintptr_t)end,
+                              memory_order_relaxed);
 }
 
-void arn__pool_set_owner(struct descriptor *pool, struct heap *heap)
+void arn__pool_set_owner(struct descriptor *pool, unsigned number)
 {
-    /* relaxed: the field tells a thread only about itself. */
-    for (unsigned i = 0; i < slices_of(pool); i++) {
-        pool[i].frees_to = &pool->local;
-        atomic_store_explicit(&pool[i].owner, heap, memory_order_relaxed);
-    }
+    arn__pool_set_frees_to(pool, &pool->local);
+    set_place(pool, number, arn__pool_end(pool));
 }
 
 void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list)
@@ -32,7 +31,7 @@ void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list)
         pool[i].frees_to = list;
 }
 
-struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
+struct descriptor *arn__pool_create(unsigned class_idx, unsigned number)
 {
     const struct size_class *shape = &arn__size_classes[class_idx];
     char *base = arn__slices_take(shape->slices, true);
@@ -43,7 +42,7 @@ struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
     /* relaxed: nobody has a block of it yet. */
     atomic_store_explicit(arn__remote(base), arn__remote_word(POOL_OWNED, 0, 0),
                           memory_order_relaxed);
-    pool->local.first = NULL;
+    pool->local.first = arn__link_end();
     pool->local.needed = 0;
     pool->carved = 0;
     pool->next = pool->prev = NULL;
@@ -52,8 +51,9 @@ struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap)
         d->class_idx = (uint8_t)class_idx;
         d->inverse = shape->inverse;
         d->frees_to = &pool->local;
-        atomic_store_explicit(&d->last, base - shape->block_bytes, memory_order_relaxed);
-        atomic_store_explicit(&d->owner, heap, memory_order_relaxed);
+        atomic_store_explicit(&d->place, (uint64_t)number << NUMBER_SHIFT | (uintptr_t)base,
+                              memory_order_relaxed);
+        atomic_store_explicit(&d->filled_by, 0, memory_order_relaxed);
         /* Last: a slice of this kind is part of a pool, also to a child forked in between. */
         atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_release);
     }
@@ -67,24 +67,22 @@ unsigned arn__pool_carve(struct descriptor *pool)
     unsigned left = (unsigned)shape->capacity - pool->carved;
     if (left == 0)
         return 0;
-    char *end = arn__pool_last(pool) + shape->block_bytes;
+    char *end = arn__pool_end(pool);
     size_t to_page = CARVE_STRIDE - ((uintptr_t)end & (CARVE_STRIDE - 1));
     unsigned count = (unsigned)((to_page + shape->block_bytes - 1) / shape->block_bytes);
     if (count > left)
         count = left;
     /* Linked from the last to the first: each block's next is known when it is written. */
     struct block *next = pool->local.first;
-    bool fresh = arn__has_flag(pool, POOL_FRESH);
     for (unsigned i = count; i-- > 0;) {
         struct block *block = (struct block *)(end + (size_t)i * shape->block_bytes);
-        block->next = next;
-        block->mark = fresh ? arn__fresh_mark(block) : arn__mark(block);
+        block->link = arn__link_to(next);
         next = block;
     }
     pool->carved = (uint16_t)(pool->carved + count);
     atomic_fetch_add_explicit(&arn__arena_totals.carved_bytes, (size_t)count * shape->block_bytes,
                               memory_order_relaxed);
-    set_last(pool, end + (size_t)(count - 1) * shape->block_bytes);
+    set_place(pool, arn__pool_number(pool), end + (size_t)count * shape->block_bytes);
     pool->local.first = next;
     return count;
 }
@@ -101,14 +99,32 @@ unsigned arn__pool_take_remote(struct descriptor *pool)
     if (count == 0)
         return 0;
     struct block *first = arn__pool_block(arn__pool_base(pool), (unsigned)(word & 0xffff));
-    if (pool->local.first != NULL) {
-        struct block *last = first;
-        for (unsigned i = 1; i < count; i++)
-            last = last->next;
-        last->next = pool->local.first;
+    if (pool->local.first != arn__link_end()) {
+        struct block *last = first, *next;
+        while ((next = arn__pool_next(pool, last, "malloc")) != arn__link_end())
+            last = next;
+        last->link = arn__link_to(pool->local.first);
     }
     pool->local.first = first;
     return count;
+}
+
+struct block *arn__pool_next(const struct descriptor *pool, const struct block *block,
+                             const char *function)
+{
+    struct block *next;
+    if (arn__pool_links(pool, block->link) && arn__link_read(block->link, &next))
+        return next;
+    arn__misuse(function, block, "overwritten after it was freed, or past the end of the block before");
+    return arn__link_end();
+}
+
+/* What the slices hold next may be copied before it is written to: no copy shall look like a free block. */
+static void clear_links(struct descriptor *pool, char *base)
+{
+    size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
+    for (unsigned i = 0; i < pool->carved; i++)
+        ((struct block *)(base + (size_t)i * block_bytes))->link = 0;
 }
 
 void arn__pool_release(struct descriptor *pool)
@@ -116,26 +132,30 @@ void arn__pool_release(struct descriptor *pool)
     unsigned slices = slices_of(pool);
     char *base = arn__pool_base(pool);
     size_t carved_bytes = (size_t)pool->carved * arn__size_classes[pool->class_idx].block_bytes;
+    clear_links(pool, base);
     unsigned touched = (unsigned)((carved_bytes + SLICE_BYTES - 1) / SLICE_BYTES);
     for (unsigned i = 0; i < slices; i++) {
         struct descriptor *d = &pool[i];
         atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
-        atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
+        atomic_store_explicit(&d->place, 0, memory_order_relaxed);
+        d->inverse = 0;
     }
     atomic_fetch_sub_explicit(&arn__arena_totals.carved_bytes, carved_bytes, memory_order_relaxed);
     arn__slices_put(base, slices, touched);
 }
 
-bool arn__pool_detach(struct descriptor *pool, struct heap *filled_by)
+bool arn__pool_detach(struct descriptor *pool, unsigned number)
 {
     uint64_t expected = arn__remote_word(POOL_OWNED, 0, 0);
-    arn__pool_set_owner(pool, filled_by == NULL ? NULL : arn__pool_filled_by(filled_by));
+    for (unsigned i = 0; i < slices_of(pool); i++)
+        atomic_store_explicit(&pool[i].filled_by, number, memory_order_relaxed);
+    arn__pool_set_owner(pool, 0);
     /* release: pairs with the acquire of the push that claims: it reads the owner's fields. */
     if (atomic_compare_exchange_strong_explicit(arn__remote(arn__pool_base(pool)), &expected,
                                                 arn__remote_word(POOL_DETACHED, 0, 0),
                                                 memory_order_release, memory_order_relaxed))
         return true;
-    arn__pool_set_owner(pool, filled_by);
+    arn__pool_set_owner(pool, number);
     return false;
 }
 
@@ -176,19 +196,18 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *block, un
     char *base = arn__pool_base(pool);
     _Atomic uint64_t *remote = arn__remote(base);
     unsigned idx = arn__pool_idx(base, block);
-    arn__pool_recover(pool); /* before the mark */
-    block->mark = arn__mark(block);
+    arn__pool_recover(pool); /* before the link */
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t pushed;
     unsigned total;
     bool claims;
     do {
-        block->next = arn__pool_block(base, (unsigned)(word & 0xffff));
+        block->link = arn__link_to(arn__pool_block(base, (unsigned)(word & 0xffff)));
         total = arn__remote_count(word) + 1;
         claims = arn__remote_state(word) == POOL_DETACHED && total >= claim_at;
         pushed = claims ? arn__remote_word(POOL_OWNED, 0, 0)
                         : (word & ~(uint64_t)0xffffffff) | arn__remote_word(0, total, idx);
-        /* acq_rel: release gives the link and the mark to who takes the chain; acquire is for the claimer, who
+        /* acq_rel: release gives the link to whoever takes the chain; acquire is for the claimer, who
          * reads what the detacher and other pushers wrote. */
     } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_acq_rel,
                                                     memory_order_relaxed));
@@ -206,13 +225,23 @@ enum push_result arn__pool_push(struct descriptor *pool, struct block *block, un
 
 static struct lock recover_lock;
 
-bool arn__is_marked_apart(const struct block *block)
+static bool has_link(const struct block *block, uint64_t link)
 {
-    const uint32_t *half = (const uint32_t *)&block->mark; /* little endian: the lower one first */
-    uint64_t mark = arn__mark(block), fresh = arn__fresh_mark(block);
-    return arn__os_word_is(half, (uint32_t)mark) &&
-           (arn__os_word_is(half + 1, (uint32_t)(mark >> 32)) ||
-            arn__os_word_is(half + 1, (uint32_t)(fresh >> 32)));
+    const uint32_t *half = (const uint32_t *)&block->link; /* little endian: the lower one first */
+    return arn__os_word_is(half, (uint32_t)link) &&
+           arn__os_word_is(half + 1, (uint32_t)(link >> 32));
+}
+
+/* Such pools have few blocks: each link that a free one can have is tried. */
+bool arn__pool_is_free_apart(const struct descriptor *pool, const struct block *block)
+{
+    char *base = arn__pool_base(pool);
+    for (unsigned i = 0; i < pool->carved; i++) {
+        char *next = base + (size_t)i * arn__size_classes[pool->class_idx].block_bytes;
+        if (has_link(block, arn__link_to((struct block *)next)))
+            return true;
+    }
+    return has_link(block, arn__link_to(arn__link_end()));
 }
 
 /* Of blocks that are looked at one after the other. */
@@ -221,39 +250,38 @@ struct look {
     bool readable;
 };
 
-/* Whether the block's two words can be read. Pages that others have a share in may be missing in a child, too:
+/* Whether the block's first word can be read. Pages that others have a share in may be missing in a child, too:
  * MADV_DONTFORK hides whole pages. */
 static bool can_read(struct look *look, const struct block *block)
 {
-    uintptr_t page = (uintptr_t)&block->mark & ~(uintptr_t)(arn__os_page_bytes() - 1);
+    uintptr_t page = (uintptr_t)block & ~(uintptr_t)(arn__os_page_bytes() - 1);
     if (page != look->page)
-        *look = (struct look){page, arn__os_readable(&block->mark)};
+        *look = (struct look){page, arn__os_readable(block)};
     return look->readable;
 }
 
-static bool is_free_in_child(struct look *look, const struct block *block, size_t block_bytes)
+static bool is_free_in_child(struct look *look, const struct descriptor *pool,
+                             const struct block *block)
 {
-    if (arn__has_page_of_its_own(block, block_bytes))
-        return arn__is_marked_apart(block);
-    return can_read(look, block) && arn__is_marked(block);
+    return can_read(look, block) && arn__pool_links(pool, block->link);
 }
 
 bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
 {
     const struct size_class *shape = &arn__size_classes[pool->class_idx];
-    char *last = arn__pool_last(pool);
-    if (last < base || last >= base + (size_t)shape->capacity * shape->block_bytes)
+    char *end = arn__pool_end(pool);
+    if (end <= base || end > base + (size_t)shape->capacity * shape->block_bytes)
         return false;
-    pool->carved = (uint16_t)((size_t)(last - base) / shape->block_bytes + 1);
+    pool->carved = (uint16_t)((size_t)(end - base) / shape->block_bytes);
     _Atomic uint64_t *remote = arn__remote(base);
     *detached =
         arn__remote_state(atomic_load(remote)) == POOL_DETACHED && pool->carved == shape->capacity;
     atomic_store(remote, arn__remote_word(*detached ? POOL_DETACHED : POOL_OWNED, 0, 0));
     pool->local.needed = pool->carved;
-    pool->local.first = NULL;
+    pool->local.first = arn__link_end();
     pool->next = pool->prev = NULL;
-    set_last(pool, last);
-    arn__pool_set_owner(pool, NULL);
+    set_place(pool, 0, end);
+    arn__pool_set_frees_to(pool, &pool->local);
     for (unsigned i = 0; i < shape->slices; i++)
         atomic_store(&pool[i].kind_flags, KIND_POOL | POOL_RECOVER);
     return true;
@@ -267,15 +295,13 @@ void arn__pool_recover(struct descriptor *pool)
     if (arn__has_flag(pool, POOL_RECOVER)) {
         size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
         char *base = arn__pool_base(pool);
-        struct block *first = NULL;
+        struct block *first = arn__link_end();
         unsigned found = 0;
         struct look look = {0, false};
         for (unsigned i = 0; i < pool->carved; i++) {
             struct block *block = (struct block *)(base + (size_t)i * block_bytes);
-            if (is_free_in_child(&look, block, block_bytes)) {
-                block->next = first;
-                /* Not fresh: a thread that is not here may have been writing to it. */
-                block->mark = arn__mark(block);
+            if (is_free_in_child(&look, pool, block)) {
+                block->link = arn__link_to(first);
                 first = block;
                 found++;
             }
@@ -303,17 +329,16 @@ void arn__pool_mend_remote(struct descriptor *pool)
     struct block *last = NULL;
     struct look look = {0, false};
     unsigned count = 0;
-    /* A block without its mark was not linked yet as far as this process can see: the rest of the
+    /* A block without a link was not linked yet as far as this process can see: the rest of the
      * chain is lost, to be on the safe side. */
-    while (block != NULL && count < arn__remote_count(word) &&
-           arn__head(arn__descriptor(block)) == pool && arn__pool_starts_block(pool, block) &&
-           can_read(&look, block) && arn__is_marked(block)) {
+    while (block != arn__link_end() && count < arn__remote_count(word) &&
+           arn__head(arn__descriptor(block)) == pool && is_free_in_child(&look, pool, block)) {
         last = block;
-        block = block->next;
+        arn__link_read(block->link, &block);
         count++;
     }
     if (last != NULL)
-        last->next = NULL;
+        last->link = arn__link_to(arn__link_end());
     atomic_store(arn__remote(base),
                  arn__remote_word(POOL_OWNED, count, count == 0 ? 0 : (unsigned)(word & 0xffff)));
 }
@@ -323,10 +348,31 @@ void arn__pools_after_fork(void)
     arn__lock_reset(&recover_lock);
 }
 
-unsigned arn__pool_local_count(const struct descriptor *pool)
+bool arn__pool_lists(const struct descriptor *pool, const struct block *first,
+                     const struct block *block)
+{
+    uint64_t word = atomic_load_explicit(arn__remote(arn__pool_base(pool)), memory_order_acquire);
+    const struct block *lists[] = {first,
+                                   arn__pool_block(arn__pool_base(pool), (unsigned)(word & 0xffff))};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct block *listed = lists[i];
+        for (unsigned n = 0; n < pool->carved && listed != arn__link_end(); n++) {
+            struct block *next;
+            if (listed == block)
+                return true;
+            if (!arn__link_read(listed->link, &next) || !arn__pool_links(pool, listed->link))
+                break;
+            listed = next;
+        }
+    }
+    return false;
+}
+
+unsigned arn__pool_local_count(struct descriptor *pool)
 {
     unsigned count = 0;
-    for (struct block *block = pool->local.first; block != NULL; block = block->next)
+    for (struct block *block = pool->local.first; block != arn__link_end();
+         block = arn__pool_next(pool, block, "malloc"))
         count++;
     return count;
 }

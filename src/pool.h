@@ -1,6 +1,6 @@
 /* pool.h - blocks of one size class in 1, 4 or 16 slices.
  *
- * Who may touch a pool is decided by its remote word alone (the owner field only tells a thread
+ * Who may touch a pool is decided by its remote word alone (the number in `place` only tells a thread
  * quickly whether it is itself the owner):
  *
  *   OWNED     one heap's thread, or whoever is moving the pool, has the owner fields to itself. Its
@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "descriptor.h"
+#include "links.h"
 #include "size_class.h"
 
 enum pool_state { POOL_OWNED, POOL_DETACHED, POOL_SHARED };
@@ -61,34 +62,7 @@ static inline unsigned arn__remote_count(uint64_t word)
     return (unsigned)(word >> REMOTE_COUNT_SHIFT) & 0xffff;
 }
 
-/* ---- a free block: two words of its own memory ---- */
-
-struct block {
-    struct block *next;
-    uintptr_t mark; /* arn__mark of its address: tells a free block from one in use */
-};
-
-/* Odd, and off the block's address by what no pointer into it can be: no program stores it there
- * by chance. malloc clears it, free sets it and suspects it, fork finds free blocks by it. */
-static inline uintptr_t arn__mark(const void *block)
-{
-    return (uintptr_t)block + 0x5a17e9b1u;
-}
-
-/* The mark of a block that was never handed out, and is zero but for its two words. */
-static inline uintptr_t arn__fresh_mark(const void *block)
-{
-    return arn__mark(block) | (uintptr_t)1 << 63;
-}
-
-static inline bool arn__is_marked(const struct block *block)
-{
-    return block->mark == arn__mark(block) || block->mark == arn__fresh_mark(block);
-}
-
-/* The same of a block that may be out, whose program may have made its pages unreadable, or have mapped
- * something over them: the kernel looks. */
-bool arn__is_marked_apart(const struct block *block);
+/* ---- a free block: one word of its own memory ---- */
 
 /* A program can protect a page if it has all of it: not the page that a block begins in, unless the block begins
  * with the page and is no smaller. */
@@ -98,21 +72,15 @@ static inline bool arn__has_page_of_its_own(const void *block, size_t block_byte
     return block_bytes >= page_bytes && ((uintptr_t)block & (page_bytes - 1)) == 0;
 }
 
-/* Half of either mark: the fast path asks more only if it looks like one. */
-static inline bool arn__looks_marked(const struct block *block)
-{
-    return (uint32_t)block->mark == (uint32_t)arn__mark(block);
-}
-
 /* Where the compiler optimises a program together with this library, it thinks of blocks as libc's:
  * what the program frees next need not be stored to, and what it has just been given holds anything.
- * Not so the mark. */
+ * Not so the link. */
 
-/* Clears the mark of a block that goes to the program. */
+/* Clears the link of a block that goes to the program. */
 static inline void arn__block_hand_out(struct block *block)
 {
-    block->mark = 0;
-    __asm__ volatile("" : : "m"(block->mark)); /* it is needed */
+    block->link = 0;
+    __asm__ volatile("" : : "m"(block->link)); /* it is needed */
 }
 
 /* A pointer from the program, of which the compiler knows nothing. */
@@ -124,16 +92,17 @@ static inline void *arn__block_from_program(void *pointer)
 
 /* ---- looking; any thread, for a block that is out ---- */
 
-/* The owner field of a pool that this heap filled and that was detached then. */
-static inline struct heap *arn__pool_filled_by(const struct heap *heap)
+/* The number of the heap that owns it; 0: none. */
+static inline unsigned arn__pool_number(const struct descriptor *pool)
 {
-    return (struct heap *)((uintptr_t)heap + 1);
+    return (unsigned)(ARN__PEEK(pool->place) >> NUMBER_SHIFT);
 }
 
-/* relaxed: a block's address came to this thread after `last` had reached it. */
-static inline char *arn__pool_last(const struct descriptor *pool)
+/* Behind the last block carved so far.
+ * relaxed: a block's address came to this thread after it was carved. */
+static inline char *arn__pool_end(const struct descriptor *pool)
 {
-    return ARN__PEEK(pool->last);
+    return (char *)(ARN__PEEK(pool->place) & (((uint64_t)1 << NUMBER_SHIFT) - 1));
 }
 
 /* The first byte of the pool that a block of this class is in. */
@@ -145,7 +114,7 @@ static inline char *arn__pool_base_of(const void *block, unsigned class_idx)
 
 static inline char *arn__pool_base(const struct descriptor *pool)
 {
-    return arn__pool_base_of(arn__pool_last(pool), pool->class_idx);
+    return arn__pool_base_of(arn__pool_end(pool) - 1, pool->class_idx);
 }
 
 /* How a remote word names a block: 16 bits, never 0. */
@@ -154,31 +123,52 @@ static inline unsigned arn__pool_idx(const char *base, const struct block *block
     return (unsigned)((size_t)((const char *)block - base) / QUANTUM_BYTES) + 1;
 }
 
-/* The block that a remote word names; NULL for 0. */
+/* The block that a remote word names; for 0 the end of a list. */
 static inline struct block *arn__pool_block(char *base, unsigned idx)
 {
-    return idx == 0 ? NULL : (struct block *)(base + (size_t)(idx - 1) * QUANTUM_BYTES);
+    return idx == 0 ? arn__link_end()
+                    : (struct block *)(base + (size_t)(idx - 1) * QUANTUM_BYTES);
 }
 
 /* The pointer is the start of a carved block of this slice's pool. */
 static inline bool arn__pool_starts_block(const struct descriptor *d, const void *pointer)
 {
-    uint64_t to_last = (uintptr_t)arn__pool_last(d) - (uintptr_t)pointer; /* below it: very far */
-    return to_last < ARENA_BYTES && arn__is_multiple(to_last, d->inverse);
+    uint64_t from_end = (uintptr_t)pointer - (uintptr_t)arn__pool_end(d);
+    return from_end >= -(uint64_t)ARENA_BYTES && arn__is_multiple_below(from_end, d->inverse);
 }
 
-/* A block of a pool that is out: its start, without a free block's mark. */
+/* The word is the link of a free block of the pool: it leads to another one, or ends the list. */
+static inline bool arn__pool_links(const struct descriptor *d, uint64_t link)
+{
+    struct block *next;
+    return arn__link_read(link, &next) &&
+           (next == arn__link_end() ||
+            (arn__pool_starts_block(d, next) &&
+             arn__pool_base_of(next, d->class_idx) == arn__pool_base(d)));
+}
+
+/* A block of a pool that is out: its start, without a free block's link. If false, it may still be one, which
+ * holds a copy of such a link: arn__pool_lists knows. */
 static inline bool arn__pool_has_out(const struct descriptor *d, const void *pointer)
 {
     return arn__kind(d) == KIND_POOL && arn__pool_starts_block(d, pointer) &&
-           !arn__is_marked(pointer);
+           !arn__pool_links(d, ((const struct block *)pointer)->link);
 }
+
+/* The block after this free one of the pool; the end, and the rest of the list is lost, if the block was
+ * overwritten: that is misuse, noticed by `function`. */
+struct block *arn__pool_next(const struct descriptor *pool, const struct block *block,
+                             const char *function);
+
+/* Whether a block of the pool that has pages of its own is free: its program may have made them unreadable, or
+ * have mapped something over them. The kernel looks. */
+bool arn__pool_is_free_apart(const struct descriptor *pool, const struct block *block);
 
 /* ---- owner's operations ---- */
 
-/* A new pool, owned by `heap`, its first page carved into `local`: a pool is never without a carved
+/* A new pool of the heap with this number, its first page carved into `local`: a pool is never without a carved
  * block. NULL: no memory. */
-struct descriptor *arn__pool_create(unsigned class_idx, struct heap *heap);
+struct descriptor *arn__pool_create(unsigned class_idx, unsigned number);
 
 /* Carves the blocks that begin on the next page, at least one, in front of `local`;
  * returns how many: 0 when all are carved. */
@@ -188,17 +178,17 @@ unsigned arn__pool_carve(struct descriptor *pool);
  * returns the number of blocks. */
 unsigned arn__pool_take_remote(struct descriptor *pool);
 
-/* Gives the slices back. No block is out. */
+/* Gives the slices back, without links in them. No block is out. */
 void arn__pool_release(struct descriptor *pool);
 
 /* Its frees go to its own list. */
-void arn__pool_set_owner(struct descriptor *pool, struct heap *heap);
+void arn__pool_set_owner(struct descriptor *pool, unsigned number);
 
 void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list);
 
 /* Full, no chain: OWNED becomes DETACHED. False if blocks came back meanwhile: still OWNED.
- * `filled_by` is kept in the owner field, as a hint for who claims it. */
-bool arn__pool_detach(struct descriptor *pool, struct heap *filled_by);
+ * `number` is that of the heap that filled it, which is kept as a hint for who claims it; or 0. */
+bool arn__pool_detach(struct descriptor *pool, unsigned number);
 
 /* OWNED becomes SHARED, `needed` blocks out; caller holds the shard's lock. False if all of them
  * have come back meanwhile: still OWNED, and empty. */
@@ -213,7 +203,7 @@ bool arn__pool_unshare_empty(char *base, unsigned class_idx);
  * False: no block was ever carved. `base` is the pool's first slice. */
 bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached);
 
-/* Finds the free blocks of an abandoned pool by their marks and puts them into the remote word. What is on a
+/* Finds the free blocks of an abandoned pool by their links and puts them into the remote word. What is on a
  * page that the child cannot read is out for ever.
  * Must come before any block of it is freed in this process. Does nothing to other pools. */
 void arn__pool_recover(struct descriptor *pool);
@@ -224,8 +214,12 @@ void arn__pool_mend_remote(struct descriptor *pool);
 
 void arn__pools_after_fork(void);
 
-/* Blocks in `local`: a walk. */
-unsigned arn__pool_local_count(const struct descriptor *pool);
+/* The block is in the list that begins with `first`, or in the remote word's. */
+bool arn__pool_lists(const struct descriptor *pool, const struct block *first,
+                     const struct block *block);
+
+/* Blocks in `local`: a walk. What follows an overwritten block is cut off. */
+unsigned arn__pool_local_count(struct descriptor *pool);
 
 /* ---- everybody's operation ---- */
 
@@ -236,7 +230,7 @@ enum push_result {
     PUSH_EMPTIED, /* it was SHARED and all its blocks are back: see arn__shard_reap */
 };
 
-/* Marks a block that is out and pushes it onto its pool's remote word. A DETACHED pool is claimed if
+/* Pushes a block that is out onto its pool's remote word. A DETACHED pool is claimed if
  * that makes `claim_at` blocks. The block belongs to the caller until then, and keeps the pool alive. */
 enum push_result arn__pool_push(struct descriptor *pool, struct block *block, unsigned claim_at);
 
@@ -257,7 +251,8 @@ static inline bool arn__pool_push_quick(const struct descriptor *d, struct block
     /* acquire: see arn__has_flag. */
     unsigned flags = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
     if (__builtin_expect((flags & (KIND_MASK | POOL_RECOVER)) != KIND_POOL ||
-                             !arn__pool_starts_block(d, block) || arn__looks_marked(block),
+                             !arn__pool_starts_block(d, block) ||
+                             arn__link_may_be(arn__link_below(block->link)),
                          false))
         return false;
     char *base = arn__pool_base_of(block, d->class_idx);
@@ -267,16 +262,15 @@ static inline bool arn__pool_push_quick(const struct descriptor *d, struct block
     unsigned idx = arn__pool_idx(base, block);
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t pushed;
-    block->mark = arn__mark(block);
     do {
         if (__builtin_expect(word >> REMOTE_STATE_SHIFT != POOL_OWNED, false) &&
             arn__pool_push_is_last(d, word, holds)) {
-            block->mark = 0; /* it is the caller's still: a recovery must not find it */
+            block->link = 0; /* it is the caller's still: a recovery must not find it */
             return false;
         }
-        block->next = arn__pool_block(base, (unsigned)(word & 0xffff));
+        block->link = arn__link_to(arn__pool_block(base, (unsigned)(word & 0xffff)));
         pushed = (word & ~(uint64_t)0xffff) + arn__remote_word(POOL_OWNED, 1, idx);
-        /* release: the link and the mark, to who takes the chain. */
+        /* release: the link, to whoever takes the chain. */
     } while (!atomic_compare_exchange_weak_explicit(remote, &word, pushed, memory_order_release,
                                                     memory_order_relaxed));
     return true;

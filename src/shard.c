@@ -52,7 +52,7 @@ static void release(struct descriptor *pool)
 void arn__shard_put(struct descriptor *pool)
 {
     struct shard *shard = &shards[pool->class_idx];
-    arn__pool_set_owner(pool, NULL);
+    arn__pool_set_owner(pool, 0);
     arn__lock(&shard->lock, RANK_SHARD);
     bool shared = arn__pool_share(pool);
     if (shared)
@@ -85,10 +85,10 @@ struct descriptor *arn__shard_take(unsigned class_idx)
         struct descriptor *pool = take_first(shard);
         if (pool == NULL)
             return NULL;
-        if (pool->local.first != NULL || pool->carved < arn__size_classes[class_idx].capacity)
+        if (pool->local.first != arn__link_end() || pool->carved < arn__size_classes[class_idx].capacity)
             return pool;
         /* Full after all: it was left by a thread that a fork did not bring along. */
-        if (!arn__pool_detach(pool, NULL))
+        if (!arn__pool_detach(pool, 0))
             arn__shard_put(pool);
     }
     return NULL;

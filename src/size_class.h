@@ -25,7 +25,7 @@ struct size_class {
     uint16_t capacity; /* blocks of a pool */
     uint8_t slices;    /* of a pool: 1, 4 or 16 */
     uint8_t threshold; /* free blocks that make a full pool worth using again: an eighth */
-    uint64_t inverse;  /* the first odd number above 2^64 / block_bytes: see arn__is_multiple */
+    uint64_t inverse;  /* the first odd number above 2^64 / block_bytes: see arn__is_multiple_below */
 };
 
 extern const struct size_class arn__size_classes[CLASSES];
@@ -64,18 +64,21 @@ static inline size_t arn__aligned_last(size_t last, size_t alignment)
     return last | (alignment - 1);
 }
 
-/* offset % block_bytes == 0, by one multiplication, for the offsets that a pool has (below 2^18).
- * After Lemire, Kaser, Kurz: "Faster Remainder by Direct Computation" (2019): the product's low 64
- * bits are below 2 * offset (2^19) for a multiple, and at least 2^64 / 2^15 otherwise; any bound in
- * between tells them apart, and a shift is the shortest comparison. Offsets below 0 give what is below
- * 2^64, by as little as those above 0 are above 0, or lies in the middle: no multiple either.
+/* Whether the offset is -n * block_bytes for a number n from 1 to as many blocks as a pool has, by one
+ * multiplication modulo 2^64; the offset may be anything.
  *
- * Nor is what is a multiple of 2^41 away from an offset of the pool, however far: the inverse is odd, so
- * that the product is as far from a multiple's. So a pointer with other bits above the 41st, which leads to
- * the same descriptor, is told apart from the block. */
-static inline bool arn__is_multiple(uint64_t offset, uint64_t inverse)
+ * After Lemire, Kaser, Kurz: "Faster Remainder by Direct Computation" (2019): block_bytes * inverse is 2^64 + e,
+ * where e is at most 2 * block_bytes, so that the product is -n * e, which is at most 2^19 below 0. For other
+ * offsets within a pool's length the product lies at least 2^64 / 2^15 away, or is 0 or above for those that are
+ * not below 0.
+ *
+ * A multiple of 2^40 that is added to an offset, whether an address's upper bits or a heap's number, is added to the
+ * product times the inverse, which is odd: the sum's upper 24 bits are others then. So neither a pointer with
+ * other bits from the 40th on, which leads to the same descriptor, nor another heap's block is taken for a block
+ * of this heap. With an inverse of 0, as what is no pool has it, the product is 0. */
+static inline bool arn__is_multiple_below(uint64_t offset, uint64_t inverse)
 {
-    return offset * inverse >> 40 == 0;
+    return offset * inverse >= -((uint64_t)1 << 20);
 }
 
 #endif

@@ -19,16 +19,17 @@
 /* Other threads' pools change while they are looked at; a figure may be off by what changed. */
 #define LOOKS_AT_OTHERS __attribute__((no_sanitize("thread")))
 
-/* Carved blocks without the free mark: of a pool that a heap allocates from, whose list only that
+/* Carved blocks without a free one's link: of a pool that a heap allocates from, whose list only that
  * heap's thread may walk. Blocks that are out may have pages that cannot be read. */
-LOOKS_AT_OTHERS static size_t count_unmarked(const struct descriptor *pool, const char *base)
+LOOKS_AT_OTHERS static size_t count_unlinked(const struct descriptor *pool, const char *base)
 {
     size_t used = 0;
     size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
     for (unsigned i = 0; i < pool->carved; i++) {
         const struct block *block = (const struct block *)(base + i * block_bytes);
-        used += arn__has_page_of_its_own(block, block_bytes) ? !arn__is_marked_apart(block)
-                                                             : !arn__is_marked(block);
+        used += arn__has_page_of_its_own(block, block_bytes)
+                    ? !arn__pool_is_free_apart(pool, block)
+                    : !arn__pool_links(pool, block->link);
     }
     return used;
 }
@@ -44,7 +45,7 @@ LOOKS_AT_OTHERS static size_t count_used(const struct descriptor *pool, const ch
             ? pool->carved - (arn__size_classes[pool->class_idx].threshold - pool->local.needed)
             : pool->local.needed;
     if (out > pool->carved || arn__has_flag(pool, POOL_RECOVER))
-        return count_unmarked(pool, base);
+        return count_unlinked(pool, base);
     return out > remote ? out - remote : 0;
 }
 

@@ -17,9 +17,15 @@
 #include "shard.h"
 
 /* Stands for no heap (yet, or any more): its lists stay empty. */
-static struct heap nobody;
+static struct heap nobody = {
+    .token = (uint64_t)HIDDEN_NUMBER << NUMBER_SHIFT,
+    .lists = {[0 ... CLASSES - 1] = {{(struct block *)&arn__no_block, 0}}},
+};
 
-__thread struct thread arn__thread __attribute__((tls_model("initial-exec"))) = {.heap = &nobody};
+__thread struct thread arn__thread __attribute__((tls_model("initial-exec"))) = {
+    .heap = &nobody,
+    .token = (uint64_t)HIDDEN_NUMBER << NUMBER_SHIFT,
+};
 
 static struct lock heaps_lock;
 static struct heap first_heap; /* no page of metadata for a program of one thread */
@@ -27,13 +33,19 @@ static struct heap *all_heaps, *idle_heaps;
 static struct heap *next_to_look_at; /* of all heaps: see take_dead_heap */
 static size_t heaps_made, heaps_idle, heaps_set_aside;
 
+/* Of heaps: the next one's, and that of the heap that a forked child has already. The orphan heap's is the last
+ * before HIDDEN_NUMBER. Heaps are never given up, so there are as many as there ever were threads at a time. */
+enum { ORPHAN_NUMBER = HIDDEN_NUMBER - 1 };
+static unsigned next_number = 1, kept_number;
+
 /* For threads that cannot have a heap. */
 static struct heap orphan_heap;
 static struct lock orphan_lock;
 
-/* Blocks that signal handlers freed, linked through their first word. */
+/* Blocks that signal handlers freed. The first word of a pool's stays its own: that tells that it is free. */
 struct deferred {
-    struct deferred *next;
+    uint64_t first;
+    uint64_t link; /* as a free block's; the end: NULL */
 };
 static struct deferred *_Atomic deferred_blocks;
 
@@ -67,11 +79,18 @@ static atomic_bool options_known, options_being_read;
 
 /* ---- fork ---- */
 
+static void begin_orphan_heap(void)
+{
+    memset(&orphan_heap, 0, sizeof orphan_heap);
+    arn__heap_init(&orphan_heap);
+    orphan_heap.token = (uint64_t)ORPHAN_NUMBER << NUMBER_SHIFT;
+}
+
 /* What other threads' pools were at is unknown: each is left to whoever finds it. */
 static void abandon_pool(struct descriptor *pool, char *base, struct heap *survivor)
 {
     bool detached;
-    if (atomic_load(&pool->owner) == survivor && survivor != NULL) {
+    if (survivor != NULL && arn__pool_number(pool) == arn__heap_number(survivor)) {
         arn__pool_mend_remote(pool);
         return;
     }
@@ -103,12 +122,13 @@ static void mend(struct heap *survivor)
     idle_heaps = next_to_look_at = NULL;
     heaps_made = survivor != NULL;
     heaps_idle = heaps_set_aside = 0;
-    if (survivor != NULL) {
+    if (survivor != NULL)
         survivor->next = NULL;
-    }
+    next_number = 1;
+    kept_number = survivor != NULL ? arn__heap_number(survivor) : 0;
     if (survivor != &first_heap)
         memset(&first_heap, 0, sizeof first_heap);
-    memset(&orphan_heap, 0, sizeof orphan_heap);
+    begin_orphan_heap();
     atomic_store(&deferred_blocks, NULL); /* lost: the list is not to be trusted */
     arn__large_after_fork();
     arn__meta_after_fork();
@@ -209,6 +229,7 @@ static bool start(void)
 static void set_heap(struct heap *heap)
 {
     atomic_store_explicit(&arn__thread.heap, heap, memory_order_relaxed);
+    atomic_store_explicit(&arn__thread.token, heap->token, memory_order_relaxed);
 }
 
 /* A signal handler finds no lists then, and takes the slow paths. */
@@ -251,8 +272,11 @@ void arn__thread_hide_all(void)
     for (struct heap *heap = all_heaps; heap != NULL; heap = heap->next) {
         struct thread *seat = atomic_load(&heap->seat);
         struct heap *seen = heap;
-        if (seat != NULL && !is_forsaken(heap))
+        uint64_t token = heap->token;
+        if (seat != NULL && !is_forsaken(heap)) {
             atomic_compare_exchange_strong(&seat->heap, &seen, &nobody);
+            atomic_compare_exchange_strong(&seat->token, &token, nobody.token);
+        }
     }
     arn__unlock(&heaps_lock, RANK_HEAPS);
 }
@@ -280,7 +304,7 @@ static struct heap *take_dead_heap(void)
     return NULL;
 }
 
-/* Under the heaps lock; NULL: no memory. */
+/* Under the heaps lock; NULL: no memory, or no number. */
 static struct heap *make_heap(void)
 {
     struct heap *heap = idle_heaps;
@@ -293,10 +317,15 @@ static struct heap *make_heap(void)
     }
     if ((heap = take_dead_heap()) != NULL)
         return heap;
+    next_number += next_number == kept_number;
+    if (next_number == ORPHAN_NUMBER)
+        return NULL;
     heap = all_heaps == NULL ? &first_heap : arn__meta_alloc(sizeof *heap);
     if (heap == NULL)
         return NULL;
     arn__heap_init(heap);
+    heap->token = (uint64_t)next_number++ << NUMBER_SHIFT;
+    heap->held_most = HELD_MOST_SLICES;
     if (heap != &first_heap)
         atomic_store(&arn__heaps_many, true);
     heap->next = all_heaps;
@@ -308,6 +337,10 @@ static struct heap *make_heap(void)
 static struct heap *birth(void)
 {
     arn__lock(&heaps_lock, RANK_HEAPS);
+    if (orphan_heap.token == 0) {
+        arn__links_begin();
+        begin_orphan_heap();
+    }
     started = started || start();
     struct heap *heap = started ? make_heap() : NULL;
     if (heap != NULL) {
@@ -377,11 +410,34 @@ void arn__thread_defer_free(void *block)
     struct deferred *_Atomic *first =
         arn__thread_is_settled() ? &deferred_blocks : &atomic_load(&control)->early;
     struct deferred *node = block;
-    node->next = atomic_load_explicit(first, memory_order_relaxed);
-    /* release: the link, to who takes the stack. */
-    while (!atomic_compare_exchange_weak_explicit(first, &node->next, node, memory_order_release,
-                                                  memory_order_relaxed)) {
+    struct deferred *next = atomic_load_explicit(first, memory_order_relaxed);
+    do {
+        node->link = arn__link_to((const struct block *)next);
+        /* release: the link, to whoever takes the stack. */
+    } while (!atomic_compare_exchange_weak_explicit(first, &next, node, memory_order_release,
+                                                    memory_order_relaxed));
+}
+
+/* It is one that can have been deferred: a free block of a pool, or the start of something large. */
+static bool is_deferred(const void *node)
+{
+    const struct descriptor *d = arn__descriptor_if_ours(node);
+    return arn__kind(d) == KIND_POOL ? arn__pool_starts_block(d, node)
+                                     : arn__kind(d) >= KIND_RUN;
+}
+
+/* Takes the first of the list, and its link out of it; the rest is lost if that was overwritten. */
+static struct deferred *take_deferred(struct deferred **list)
+{
+    struct deferred *node = *list;
+    struct block *next;
+    if (!arn__link_read(node->link, &next) || (next != NULL && !is_deferred(next))) {
+        arn__misuse("free", node, "overwritten after it was freed");
+        next = NULL;
     }
+    *list = (struct deferred *)next;
+    node->link = 0;
+    return node;
 }
 
 static void free_deferred(struct heap *heap, struct deferred *_Atomic *first)
@@ -389,16 +445,15 @@ static void free_deferred(struct heap *heap, struct deferred *_Atomic *first)
     if (__builtin_expect(atomic_load_explicit(first, memory_order_relaxed) == NULL, true))
         return;
     /* acquire: pairs with the release above. */
-    struct deferred *node = atomic_exchange_explicit(first, NULL, memory_order_acquire);
-    while (node != NULL) {
-        struct deferred *next = node->next;
+    struct deferred *list = atomic_exchange_explicit(first, NULL, memory_order_acquire);
+    while (list != NULL) {
+        struct deferred *node = take_deferred(&list);
         if (arn__traces(ARN_TRACE_BLOCKS))
             arn__trace_remove(node);
         if (arn__kind(arn__descriptor(node)) == KIND_POOL)
             arn__heap_free(heap, (struct block *)node);
         else
             arn__large_free_deferred(node);
-        node = next;
     }
 }
 

@@ -18,6 +18,7 @@ struct thread {
     /* What the fast paths see: its heap; or one with empty lists, which stands for none: it has none (yet), is
      * inside, or blocks are watched. The thread's own, but for arn__thread_hide_all. */
     _Atomic(struct heap *) heap;
+    _Atomic uint64_t token; /* that heap's: see heap.h */
     bool inside;      /* a slow path */
     bool unwinds;     /* takes a traceback */
     bool departed;    /* its heap was given up at exit: it gets no other */

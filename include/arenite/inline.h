@@ -34,7 +34,7 @@ extern "C" {
 enum {
     ARN__POOLED_BYTES = 32768,
     ARN__CLASSES = 96,
-    ARN__ROOT_ENTRIES = 1 << 16,
+    ARN__ROOT_ENTRIES = 1 << 15,
 };
 
 /* The same memory is the library's by its own types, and the program's by any: compilers must not take
@@ -42,8 +42,7 @@ enum {
 #define ARN__INLINE_SHARED __attribute__((may_alias))
 
 struct ARN__INLINE_SHARED arn__inline_block {
-    struct arn__inline_block *next;
-    uintptr_t mark;
+    uint64_t link;
 };
 
 struct ARN__INLINE_SHARED arn__inline_list {
@@ -54,9 +53,9 @@ struct ARN__INLINE_SHARED arn__inline_list {
 
 /* The first half of a descriptor. */
 struct ARN__INLINE_SHARED arn__inline_slice {
-    const void *owner;
-    uintptr_t last;
+    uint64_t place;
     uint64_t inverse;
+    uint64_t unused;
     struct arn__inline_list *frees_to;
 };
 
@@ -73,31 +72,46 @@ struct ARN__INLINE_SHARED arn__inline_heap {
     struct arn__inline_extent extents[ARN__CLASSES];
 };
 
+/* The first part of a thread's storage. */
+struct arn__inline_thread {
+    struct arn__inline_heap *heap;
+    uint64_t token;
+};
+
 struct arn__inline_directory {
     uintptr_t root[ARN__ROOT_ENTRIES];
     char nowhere[1 << 17];
 };
 
-extern const struct arn__inline_directory arn__inline_directory __asm__("arn__directory");
+extern struct arn__inline_directory arn__inline_directory __asm__("arn__directory");
+extern uint64_t arn__inline_link_times __asm__("arn__link_times");
+extern uint64_t arn__inline_link_back __asm__("arn__link_back");
+extern uint64_t arn__inline_link_bias __asm__("arn__link_bias");
+extern uint64_t arn__inline_link_least __asm__("arn__link_least");
 
 #if defined(__PIC__) && !defined(__PIE__)
 #define ARN__INLINE_TLS __attribute__((tls_model("initial-exec")))
 #else
 #define ARN__INLINE_TLS __attribute__((tls_model("local-exec")))
 #endif
-extern __thread struct arn__inline_heap *arn__inline_heap __asm__("arn__thread") ARN__INLINE_TLS;
+extern __thread struct arn__inline_thread arn__inline_thread __asm__("arn__thread") ARN__INLINE_TLS;
 
 void arn__inline_free_emptied(const void *block) __asm__("arn__free_emptied");
 
 #define ARN__INLINE static inline __attribute__((always_inline))
 #define ARN__INLINE_LIKELY(condition) __builtin_expect(!!(condition), 1)
 
-/* Compilers know what malloc returns: a block that holds nothing yet. This one holds its mark. */
+/* Compilers know what malloc returns: a block that holds nothing yet. This one holds its link. */
 #define ARN__INLINE_HIDE(pointer) __asm__("" : "+r"(pointer))
 
-ARN__INLINE uintptr_t arn__inline_mark(const void *block)
+ARN__INLINE uint64_t arn__inline_link_to(const struct arn__inline_block *next)
 {
-    return (uintptr_t)block + 0x5a17e9b1u;
+    return ((uintptr_t)next - arn__inline_link_bias) * arn__inline_link_times;
+}
+
+ARN__INLINE int arn__inline_looks_free(const struct arn__inline_block *block)
+{
+    return block->link * arn__inline_link_back >= arn__inline_link_least;
 }
 
 /* Size classes: multiples of a step that grows with the size. */
@@ -157,9 +171,10 @@ ARN__INLINE uint64_t arn__inline_position(uint64_t offset, uint64_t block_bytes)
 
 ARN__INLINE void *arn_inline_malloc(size_t bytes)
 {
-    struct arn__inline_heap *heap = arn__inline_heap;
+    struct arn__inline_heap *heap = arn__inline_thread.heap;
     struct arn__inline_list *list;
     struct arn__inline_block *block;
+    uint64_t below;
     if (!ARN__INLINE_LIKELY(bytes - 1 < ARN__POOLED_BYTES))
         return ARN__INLINE_MALLOC(bytes);
     if (__builtin_constant_p(bytes))
@@ -168,14 +183,15 @@ ARN__INLINE void *arn_inline_malloc(size_t bytes)
         list = (struct arn__inline_list *)((char *)heap +
                                            (size_t)heap->list_index[(bytes - 1) >> 4] * 8);
     block = list->first;
-    if (!ARN__INLINE_LIKELY(block != NULL))
+    below = block->link * arn__inline_link_back;
+    if (!ARN__INLINE_LIKELY(below >= arn__inline_link_least))
         return ARN__INLINE_MALLOC(bytes);
-    list->first = block->next;
-    block->mark = 0;
+    list->first = (struct arn__inline_block *)(uintptr_t)(below + arn__inline_link_bias);
+    block->link = 0;
     __asm__ volatile(
         ""
         :
-        : "m"(block->mark)); /* needed, whatever follows: free() is known to compilers */
+        : "m"(block->link)); /* needed, whatever follows: free() is known to compilers */
     return block;
 }
 
@@ -186,16 +202,14 @@ ARN__INLINE void arn_inline_free(void *pointer)
     uintptr_t address = (uintptr_t)pointer;
     /* As numbers: the root leads to another table than this. */
     uintptr_t table = (uintptr_t)arn__inline_directory.nowhere +
-                      arn__inline_directory.root[address >> 25 & (ARN__ROOT_ENTRIES - 1)];
+                      arn__inline_directory.root[(uint32_t)(address >> 8) >> 17];
     const struct arn__inline_slice *slice =
         (const struct arn__inline_slice *)(table + (address >> 8 & 0x1ffc0));
-    if (ARN__INLINE_LIKELY(slice->owner == arn__inline_heap &&
-                           slice->last - address < 1u << 18 && /* an arena */
-                           (slice->last - address) * slice->inverse >> 40 == 0 &&
-                           (uint32_t)block->mark != (uint32_t)arn__inline_mark(block))) {
+    if (ARN__INLINE_LIKELY((address - slice->place + arn__inline_thread.token) * slice->inverse >=
+                               -((uint64_t)1 << 20) &&
+                           !arn__inline_looks_free(block))) {
         struct arn__inline_list *list = slice->frees_to;
-        block->mark = arn__inline_mark(block);
-        block->next = list->first;
+        block->link = arn__inline_link_to(list->first);
         list->first = block;
         if (!ARN__INLINE_LIKELY(--list->needed != 0))
             arn__inline_free_emptied(pointer);
@@ -210,15 +224,14 @@ ARN__INLINE void arn_inline_free_sized(void *pointer, size_t bytes)
     struct arn__inline_block *block = (struct arn__inline_block *)pointer;
     if (__builtin_constant_p(bytes) && bytes - 1 < ARN__POOLED_BYTES) {
         /* A block of the current pool needs no look at its descriptor. */
-        struct arn__inline_heap *heap = arn__inline_heap;
+        struct arn__inline_heap *heap = arn__inline_thread.heap;
         const size_t class_idx = arn__inline_class(bytes);
         struct arn__inline_list *list = &heap->lists[class_idx];
         uint64_t position = arn__inline_position((uintptr_t)pointer - heap->extents[class_idx].base,
                                                  arn__inline_block_bytes(bytes));
         if (ARN__INLINE_LIKELY(position < heap->extents[class_idx].end &&
-                               (uint32_t)block->mark != (uint32_t)arn__inline_mark(block))) {
-            block->mark = arn__inline_mark(block);
-            block->next = list->first;
+                               !arn__inline_looks_free(block))) {
+            block->link = arn__inline_link_to(list->first);
             list->first = block;
             return;
         }

@@ -38,7 +38,7 @@ static char *take_slot(struct bin *bin, size_t bytes)
 {
     if (bin->is_large)
         return arn__large_slot_take(bin, bytes);
-    return bin->current->local.first != NULL || arn__bin_refill(bin) ? arn__slot_take(bin) : NULL;
+    return bin->current->local.first != arn__link_end() || arn__bin_refill(bin) ? arn__slot_take(bin) : NULL;
 }
 
 /* What does not fit the short way: no domain yet, no slot, a collection is due, others' dead to release.

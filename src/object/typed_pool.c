@@ -13,7 +13,7 @@ enum {
     INVERSE_SHIFT = 40,
 };
 
-struct descriptor arn__no_typed_pool;
+struct descriptor arn__no_typed_pool = {.local = {(struct block *)&arn__no_block, 0}};
 
 static size_t round_up(size_t bytes, size_t unit)
 {
@@ -68,7 +68,7 @@ static bool carve(struct descriptor *pool, char *base)
     for (unsigned i = count; i-- > 0;) {
         char *slot = first + (size_t)i * bin->slot_bytes;
         *arn__header(slot) = (struct arn__header){.count = 0, .kind = OBJECT_DEAD};
-        *(struct block **)slot = next;
+        ((struct block *)slot)->link = arn__link_to(next);
         next = (struct block *)slot;
     }
     pool->local.first = next;
@@ -76,6 +76,19 @@ static bool carve(struct descriptor *pool, char *base)
     atomic_fetch_add_explicit(&arn__arena_totals.carved_bytes, arn__carved_bytes(pool) - before,
                               memory_order_relaxed);
     return true;
+}
+
+/* The list has ended, unless the slot was overwritten: then what follows it is lost. */
+char *arn__slot_take_last(struct descriptor *pool)
+{
+    char *slot = (char *)pool->local.first;
+    if (pool->local.first == arn__link_end())
+        return NULL;
+    arn__misuse_of("arn_new", slot, "overwritten after it was released, or past the end of the object before",
+                   pool->bin->type_name);
+    pool->local.first = arn__link_end();
+    pool->live++;
+    return slot;
 }
 
 /* ---- pools from the arenas ---- */
@@ -94,15 +107,13 @@ static struct descriptor *create(struct bin *bin)
     struct descriptor *pool = NULL;
     if (base != NULL) {
         pool = arn__descriptor(base);
-        pool->local.first = NULL;
+        pool->local.first = arn__link_end();
         pool->local.needed = NEEDED_CURRENT_POOL;
         pool->carved = pool->live = pool->events = 0;
         pool->pass_idx = 0; /* a pool of blocks has left its frees_to there */
         pool->next = pool->prev = NULL;
         for (unsigned i = 0; i < slices; i++) {
             struct descriptor *d = &pool[i];
-            /* relaxed: nobody has an object of it yet. */
-            atomic_store_explicit(&d->owner, NULL, memory_order_relaxed);
             d->bin = bin;
             d->class_idx = bin->class_idx;
             /* Last: for a child forked in between. */
@@ -115,9 +126,20 @@ static struct descriptor *create(struct bin *bin)
     return pool;
 }
 
+/* As of a pool of blocks: no copy of a link, or of a dead object's header, is left. */
+static void clear_slots(struct descriptor *pool, char *base)
+{
+    for (unsigned i = 0; i < pool->carved; i++) {
+        char *slot = arn__slot(pool->bin, base, i);
+        *arn__header(slot) = (struct arn__header){0};
+        ((struct block *)slot)->link = 0;
+    }
+}
+
 static void release_slices(struct descriptor *pool, char *base)
 {
     const struct bin *bin = pool->bin;
+    clear_slots(pool, base);
     unsigned slices = arn__size_classes[bin->class_idx].slices;
     size_t carved_bytes = (size_t)pool->carved * bin->slot_bytes + bin->first_bytes;
     unsigned touched = (unsigned)((carved_bytes + SLICE_BYTES - 1) / SLICE_BYTES);
@@ -238,7 +260,7 @@ bool arn__bin_refill(struct bin *bin)
     else if ((pool = create(bin)) == NULL)
         return false;
     begin_current(bin, pool);
-    return pool->local.first != NULL || carve(pool, bin->roster->pools[pool->ordinal]);
+    return pool->local.first != arn__link_end() || carve(pool, bin->roster->pools[pool->ordinal]);
 }
 
 /* Whichever list it is in. */

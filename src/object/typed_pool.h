@@ -13,6 +13,7 @@
 #ifndef ARENITE_OBJECT_TYPED_POOL_H
 #define ARENITE_OBJECT_TYPED_POOL_H
 
+#include "links.h"
 #include "roster.h"
 #include "type.h"
 
@@ -129,14 +130,18 @@ static inline __attribute__((always_inline)) void arn__objects_each(
 
 /* ---- taking and putting ---- */
 
+/* When the next free slot is none, or was overwritten. NULL: the pool has none. */
+char *arn__slot_take_last(struct descriptor *pool);
+
 /* NULL: the current pool has none. The slot's header and memory are what they were. */
 static inline char *arn__slot_take(struct bin *bin)
 {
     struct descriptor *pool = bin->current;
     char *slot = (char *)pool->local.first;
-    if (__builtin_expect(slot == NULL, 0))
-        return NULL;
-    pool->local.first = *(struct block **)slot;
+    struct block *next;
+    if (__builtin_expect(!arn__link_read(((struct block *)slot)->link, &next), 0))
+        return arn__slot_take_last(pool);
+    pool->local.first = next;
     pool->live++;
     return slot;
 }
@@ -164,7 +169,7 @@ static inline void arn__slot_put(struct descriptor *pool, char *slot)
         arn__typed_pool_settle(pool);
         return;
     }
-    *(struct block **)slot = pool->local.first;
+    ((struct block *)slot)->link = arn__link_to(pool->local.first);
     pool->local.first = (struct block *)slot;
     if (__builtin_expect(--pool->local.needed == 0, 0))
         arn__typed_pool_settle(pool);

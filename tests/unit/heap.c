@@ -216,7 +216,8 @@ TEST(heap, blocks_of_others_go_back_at_once)
 static unsigned count_listed(unsigned c)
 {
     unsigned count = 0;
-    for (struct block *block = heap()->lists[c].free.first; block != NULL; block = block->next)
+    struct block *block = heap()->lists[c].free.first;
+    for (; block != arn__link_end(); block = arn__pool_next(heap()->current[c], block, "test"))
         count++;
     return count;
 }
@@ -243,7 +244,8 @@ static void refilled_anyway(void)
     arn_free(arn_malloc(64));
     unsigned before = count_listed(c);
     ASSERT_GT(before, 1);
-    EXPECT_TRUE(arn__heap_refill(heap(), c));
+    bool fresh;
+    EXPECT_TRUE(arn__heap_refill(heap(), c, &fresh));
     EXPECT_EQ(count_listed(c), before);
 }
 
@@ -263,10 +265,10 @@ static void list_comes_and_goes(void)
         arn_free(blocks[i]);
     struct descriptor *pool = heap()->current[c];
     unsigned listed = count_listed(c);
-    EXPECT_EQ(pool->local.first, NULL);
+    EXPECT_EQ(pool->local.first, arn__link_end());
     EXPECT_EQ(pool->carved, listed + 50);
     arn__heap_collect(heap());
-    EXPECT_EQ(heap()->lists[c].free.first, NULL);
+    EXPECT_EQ(heap()->lists[c].free.first, arn__link_end());
     EXPECT_EQ(arn__pool_local_count(pool), listed);
     EXPECT_EQ(pool->local.needed, 50);
     arn_free(blocks[50]); /* into the pool's own list */
@@ -350,7 +352,7 @@ static void *fill_and_free(void *argument)
 static bool rests(const void *block)
 {
     const struct descriptor *pool = arn__head(arn__descriptor(block));
-    return arn__has_flag(pool, POOL_RESTING) && atomic_load(&pool->owner) == heap();
+    return arn__has_flag(pool, POOL_RESTING) && arn__pool_number(pool) == arn__heap_number(heap());
 }
 
 static void rest_and_wake(void)

@@ -296,7 +296,7 @@ static void in_the_heap_list(void)
     ignoring();
     char *block = arn_malloc(64);
     struct block *free_one = arn__thread.heap->lists[arn__class_of(64)].free.first;
-    ASSERT_NE(free_one, NULL);
+    ASSERT_NE(free_one, arn__link_end());
     free_says(free_one, TWICE);
     arn_free(block);
     EXPECT_EQ(used_bytes(), 0);

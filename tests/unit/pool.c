@@ -22,6 +22,11 @@ static struct heap *heap(void)
     return arn__thread.heap;
 }
 
+static unsigned number(void)
+{
+    return arn__heap_number(heap());
+}
+
 static uint64_t word_of(const struct descriptor *pool)
 {
     return atomic_load(arn__remote(arn__pool_base(pool)));
@@ -33,8 +38,8 @@ static unsigned take_all(struct descriptor *pool, struct block **blocks)
     unsigned count = 0;
     do {
         struct block *block = pool->local.first;
-        pool->local.first = NULL;
-        for (; block != NULL; block = block->next)
+        pool->local.first = arn__link_end();
+        for (; block != arn__link_end(); block = arn__pool_next(pool, block, "test"))
             blocks[count++] = block;
     } while (arn__pool_carve(pool) > 0);
     pool->local.needed = pool->carved;
@@ -53,7 +58,7 @@ TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
     for (unsigned c = 0; c < CLASSES; c++) {
         const struct size_class *shape = &arn__size_classes[c];
         TRACE("class of %u bytes", shape->block_bytes);
-        struct descriptor *pool = arn__pool_create(c, heap());
+        struct descriptor *pool = arn__pool_create(c, number());
         ASSERT_NE(pool, NULL);
         EXPECT_GE(pool->carved, 1);
         EXPECT_LE(((size_t)pool->carved - 1) * shape->block_bytes, 4095);
@@ -61,15 +66,15 @@ TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
         unsigned count = take_all(pool, all);
         ASSERT_EQ(count, shape->capacity);
         EXPECT_EQ(pool->carved, shape->capacity);
-        EXPECT_EQ(arn__pool_last(pool), base + (size_t)(count - 1) * shape->block_bytes);
+        EXPECT_EQ(arn__pool_end(pool), base + (size_t)count * shape->block_bytes);
         for (unsigned i = 0; i < count; i++) {
             ASSERT_EQ((char *)all[i], base + (size_t)i * shape->block_bytes);
-            ASSERT_TRUE(arn__is_marked(all[i]));
             const struct descriptor *d = arn__descriptor(all[i]);
+            ASSERT_TRUE(arn__pool_links(d, all[i]->link));
             ASSERT_TRUE(arn__pool_starts_block(d, all[i]));
             ASSERT_FALSE(arn__pool_starts_block(d, (char *)all[i] + 8));
             ASSERT_EQ(arn__head(d), pool);
-            ASSERT_EQ(atomic_load(&d->owner), heap());
+            ASSERT_EQ(arn__pool_number(d), number());
         }
         EXPECT_EQ(arn__pool_carve(pool), 0);
         pool->local.needed = 0;
@@ -77,7 +82,8 @@ TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
         for (unsigned i = 0; i < shape->slices; i++) {
             const struct descriptor *d = arn__descriptor(base + i * SLICE_BYTES);
             EXPECT_EQ(arn__kind(d), KIND_NONE);
-            EXPECT_EQ(atomic_load(&d->owner), NULL);
+            EXPECT_EQ(atomic_load(&d->place), 0);
+            EXPECT_EQ(d->inverse, 0);
         }
     }
     arn__arena_verify();
@@ -85,7 +91,7 @@ TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
 
 TEST(pool, only_what_is_carved_starts_a_block)
 {
-    struct descriptor *pool = arn__pool_create(0, heap());
+    struct descriptor *pool = arn__pool_create(0, number());
     char *base = arn__pool_base(pool);
     unsigned carved = pool->carved;
     for (unsigned i = 0; i < SLICE_BYTES / 16; i++)
@@ -94,26 +100,16 @@ TEST(pool, only_what_is_carved_starts_a_block)
     arn__pool_release(pool);
 }
 
-TEST(pool, the_mark_is_odd_and_away_from_the_block)
-{
-    for (unsigned i = 0; i < 1000; i++) {
-        uintptr_t block = (uintptr_t)i * 4096 * 16;
-        uintptr_t mark = arn__mark((void *)block);
-        EXPECT_EQ(mark % 2, 1);
-        EXPECT_GT(mark - block, ARENA_BYTES);
-    }
-}
-
 /* Pushes blocks from..to of `all`, one after the other; what the last push says. */
 static enum push_result push(struct descriptor *pool, unsigned from, unsigned to)
 {
     enum push_result result = PUSH_DONE;
     for (unsigned i = from; i < to; i++) {
         EXPECT_EQ(result, PUSH_DONE);
-        all[i]->mark = 0;
+        all[i]->link = 0;
         result = arn__pool_push(pool, all[i], shape_of(pool)->threshold);
         if (result == PUSH_DONE)
-            EXPECT_EQ(all[i]->mark, arn__mark(all[i]));
+            EXPECT_TRUE(arn__pool_links(pool, all[i]->link));
     }
     return result;
 }
@@ -122,7 +118,7 @@ static const unsigned some_classes[] = {0, 3, 63, 64, 80, 95};
 
 TEST_EACH(pool, what_is_pushed_onto_an_owned_one_is_taken_by_its_owner, unsigned, c, some_classes)
 {
-    struct descriptor *pool = arn__pool_create(c, heap());
+    struct descriptor *pool = arn__pool_create(c, number());
     unsigned count = take_all(pool, all);
     EXPECT_EQ(arn__pool_take_remote(pool), 0);
     EXPECT_EQ(push(pool, 0, 3), PUSH_DONE);
@@ -144,10 +140,10 @@ TEST_EACH(pool, what_is_pushed_onto_an_owned_one_is_taken_by_its_owner, unsigned
 TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_classes)
 {
     const struct size_class *shape = &arn__size_classes[c];
-    struct descriptor *pool = arn__pool_create(c, heap());
+    struct descriptor *pool = arn__pool_create(c, number());
     unsigned count = take_all(pool, all);
-    ASSERT_TRUE(arn__pool_detach(pool, heap()));
-    EXPECT_EQ(atomic_load(&pool->owner), arn__pool_filled_by(heap()));
+    ASSERT_TRUE(arn__pool_detach(pool, number()));
+    EXPECT_EQ(atomic_load(&pool->filled_by), number());
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
     unsigned i = 0;
     for (; i + 1 < shape->threshold; i++)
@@ -158,7 +154,7 @@ TEST_EACH(pool, a_detached_one_is_claimed_at_the_threshold, unsigned, c, some_cl
     EXPECT_EQ(arn__remote_count(word_of(pool)), 0);
     EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
     EXPECT_EQ(pool->local.needed, count - shape->threshold);
-    EXPECT_EQ(atomic_load(&pool->owner), arn__pool_filled_by(heap())); /* the hint */
+    EXPECT_EQ(atomic_load(&pool->filled_by), number()); /* the hint */
     EXPECT_EQ(push(pool, i, count), PUSH_DONE);
     EXPECT_EQ(arn__pool_take_remote(pool), count - i);
     arn__pool_release(pool);
@@ -175,37 +171,35 @@ static bool frees_go_to(const struct descriptor *pool, const struct free_list *l
 
 TEST_EACH(pool, a_new_owners_frees_go_to_its_own_list_from_every_slice, unsigned, c, some_classes)
 {
-    struct descriptor *pool = arn__pool_create(c, heap());
+    struct descriptor *pool = arn__pool_create(c, number());
     struct free_list other = {NULL, 0};
     EXPECT_TRUE(frees_go_to(pool, &pool->local));
     arn__pool_set_frees_to(pool, &other);
     EXPECT_TRUE(frees_go_to(pool, &other));
-    arn__pool_set_owner(pool, heap());
+    arn__pool_set_owner(pool, number());
     EXPECT_TRUE(frees_go_to(pool, &pool->local));
     arn__pool_release(pool);
 }
 
 /* As a forked child does with a pool that another thread allocated from. */
-TEST_EACH(pool, an_abandoned_ones_free_blocks_are_found_by_their_marks, unsigned, c, some_classes)
+TEST_EACH(pool, an_abandoned_ones_free_blocks_are_found_by_their_links, unsigned, c, some_classes)
 {
-    struct descriptor *pool = arn__pool_create(c, heap());
+    struct descriptor *pool = arn__pool_create(c, number());
     struct free_list of_a_thread_that_is_gone = {pool->local.first, 0};
     bool detached;
     do {
-        pool->local.first->mark = 0;
-        pool->local.first = pool->local.first->next;
-    } while (pool->local.first != NULL);
+        struct block *block = pool->local.first;
+        pool->local.first = arn__pool_next(pool, block, "test");
+        block->link = 0;
+    } while (pool->local.first != arn__link_end());
     unsigned out = pool->carved, fresh = arn__pool_carve(pool);
-    pool->local.first->mark = arn__fresh_mark(pool->local.first);
     arn__pool_set_frees_to(pool, &of_a_thread_that_is_gone);
     ASSERT_TRUE(arn__pool_abandon(pool, arn__pool_base(pool), &detached));
     EXPECT_FALSE(detached);
     EXPECT_TRUE(frees_go_to(pool, &pool->local));
-    EXPECT_EQ(pool->local.first, NULL);
+    EXPECT_EQ(pool->local.first, arn__link_end());
     arn__pool_recover(pool);
     EXPECT_EQ(arn__pool_take_remote(pool), fresh);
-    for (struct block *block = pool->local.first; block != NULL; block = block->next)
-        ASSERT_EQ(block->mark, arn__mark(block)); /* what it holds is not known */
     EXPECT_EQ(arn__pool_local_count(pool), fresh);
     EXPECT_EQ(pool->carved, out + fresh);
     arn__pool_release(pool);
@@ -213,9 +207,9 @@ TEST_EACH(pool, an_abandoned_ones_free_blocks_are_found_by_their_marks, unsigned
 
 TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, c, some_classes)
 {
-    struct descriptor *pool = arn__pool_create(c, heap());
+    struct descriptor *pool = arn__pool_create(c, number());
     unsigned count = take_all(pool, all);
-    ASSERT_TRUE(arn__pool_detach(pool, heap()));
+    ASSERT_TRUE(arn__pool_detach(pool, number()));
     EXPECT_EQ(arn__pool_push(pool, all[0], 1), PUSH_CLAIMED);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
     EXPECT_EQ(arn__pool_local_count(pool), 1);
@@ -229,33 +223,33 @@ TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, 
 static void push_quick(unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
-        all[i]->mark = 0;
+        all[i]->link = 0;
         ASSERT_TRUE(arn__pool_push_quick(arn__descriptor(all[i]), all[i], false));
-        ASSERT_TRUE(arn__is_marked(all[i]));
+        ASSERT_TRUE(arn__pool_links(arn__descriptor(all[i]), all[i]->link));
     }
 }
 
 static void refuses_quick(struct descriptor *pool, unsigned i, bool holds)
 {
     uint64_t before = word_of(pool);
-    all[i]->mark = 0;
+    all[i]->link = 0;
     EXPECT_FALSE(arn__pool_push_quick(arn__descriptor(all[i]), all[i], holds));
-    EXPECT_EQ(all[i]->mark, 0);
+    EXPECT_EQ(all[i]->link, 0);
     EXPECT_EQ(word_of(pool), before);
 }
 
 TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned, c, some_classes)
 {
     const struct size_class *shape = &arn__size_classes[c];
-    struct descriptor *pool = arn__pool_create(c, heap());
+    struct descriptor *pool = arn__pool_create(c, number());
     char *base = arn__pool_base(pool);
     unsigned count = take_all(pool, all);
     push_quick(0, count);
     EXPECT_EQ(arn__remote_count(word_of(pool)), count);
     EXPECT_EQ(arn__pool_take_remote(pool), count);
 
-    pool->local.first = NULL;
-    ASSERT_TRUE(arn__pool_detach(pool, heap()));
+    pool->local.first = arn__link_end();
+    ASSERT_TRUE(arn__pool_detach(pool, number()));
     refuses_quick(pool, 0, true); /* this thread is to have it */
     push_quick(0, shape->threshold - 1u);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_DETACHED);
@@ -263,7 +257,7 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
     EXPECT_EQ(push(pool, shape->threshold - 1u, shape->threshold), PUSH_CLAIMED);
     EXPECT_EQ(arn__pool_local_count(pool), shape->threshold);
 
-    pool->local.first = NULL;
+    pool->local.first = arn__link_end();
     pool->local.needed = count;
     ASSERT_TRUE(arn__pool_share(pool));
     push_quick(0, count - 1);
@@ -277,18 +271,18 @@ TEST_EACH(pool, a_quick_push_is_any_but_the_one_that_has_consequences, unsigned,
 
 TEST(pool, one_with_blocks_back_does_not_detach)
 {
-    struct descriptor *pool = arn__pool_create(7, heap());
+    struct descriptor *pool = arn__pool_create(7, number());
     take_all(pool, all);
     push(pool, 0, 2);
-    EXPECT_FALSE(arn__pool_detach(pool, heap()));
-    EXPECT_EQ(atomic_load(&pool->owner), heap());
+    EXPECT_FALSE(arn__pool_detach(pool, number()));
+    EXPECT_EQ(arn__pool_number(pool), number());
     EXPECT_EQ(arn__pool_take_remote(pool), 2);
     arn__pool_release(pool);
 }
 
 TEST_EACH(pool, a_shared_one_is_emptied_by_the_push_that_brings_the_last, unsigned, c, some_classes)
 {
-    struct descriptor *pool = arn__pool_create(c, heap());
+    struct descriptor *pool = arn__pool_create(c, number());
     char *base = arn__pool_base(pool);
     unsigned count = take_all(pool, all);
     push(pool, 0, 1);
@@ -308,7 +302,7 @@ TEST_EACH(pool, a_shared_one_is_emptied_by_the_push_that_brings_the_last, unsign
 
 TEST(pool, an_empty_one_is_not_shared)
 {
-    struct descriptor *pool = arn__pool_create(9, heap());
+    struct descriptor *pool = arn__pool_create(9, number());
     unsigned count = take_all(pool, all);
     push(pool, 0, count);
     EXPECT_FALSE(arn__pool_share(pool));
@@ -320,11 +314,11 @@ TEST(pool, an_empty_one_is_not_shared)
 TEST(pool, is_fresh_on_memory_that_was_never_written)
 {
     arn_malloc_trim(0);
-    struct descriptor *pool = arn__pool_create(10, heap());
+    struct descriptor *pool = arn__pool_create(10, number());
     EXPECT_TRUE(arn__has_flag(pool, POOL_FRESH));
     take_all(pool, all);
     arn__pool_release(pool);
-    pool = arn__pool_create(10, heap());
+    pool = arn__pool_create(10, number());
     EXPECT_FALSE(arn__has_flag(pool, POOL_FRESH));
     arn__pool_release(pool);
     arn_malloc_trim(0);
@@ -338,7 +332,7 @@ static void partly_written(void)
     arn__slices_put(base, 2, 0);
     arn__slices_put(base + 2 * SLICE_BYTES, 1, 1);
     arn__slices_put(base + 3 * SLICE_BYTES, 1, 0);
-    struct descriptor *pool = arn__pool_create(arn__class_of(3000), heap()); /* of 4 slices */
+    struct descriptor *pool = arn__pool_create(arn__class_of(3000), number()); /* of 4 slices */
     ASSERT_EQ(arn__pool_base(pool), base);
     EXPECT_FALSE(arn__has_flag(pool, POOL_FRESH));
 }
@@ -359,7 +353,7 @@ static void *push_quarter(void *argument)
     unsigned which = (unsigned)(uintptr_t)argument;
     unsigned count = arn__size_classes[0].capacity;
     for (unsigned i = which; i < count; i += PUSHERS) {
-        all[i]->mark = 0;
+        all[i]->link = 0;
         if (i % 2 == 0)
             arn__pool_push(contended, all[i], UINT_MAX);
         else
@@ -371,7 +365,7 @@ static void *push_quarter(void *argument)
 TEST(pool, blocks_pushed_by_many_threads_come_back_once_each)
 {
     unsigned count = arn__size_classes[0].capacity;
-    contended = arn__pool_create(0, heap());
+    contended = arn__pool_create(0, number());
     ASSERT_EQ(take_all(contended, all), count);
     for (unsigned round = 0; round < 50; round++) {
         pthread_t threads[PUSHERS];
@@ -386,12 +380,13 @@ TEST(pool, blocks_pushed_by_many_threads_come_back_once_each)
         ASSERT_EQ(arn__pool_local_count(contended), count);
         static bool seen[1024];
         memset(seen, 0, sizeof seen);
-        for (struct block *block = contended->local.first; block != NULL; block = block->next) {
+        for (struct block *block = contended->local.first; block != arn__link_end();
+             block = arn__pool_next(contended, block, "test")) {
             size_t idx = (size_t)((char *)block - arn__pool_base(contended)) / 16;
             ASSERT_FALSE(seen[idx]);
             seen[idx] = true;
         }
-        contended->local.first = NULL;
+        contended->local.first = arn__link_end();
     }
     arn__pool_release(contended);
 }

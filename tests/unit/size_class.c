@@ -59,12 +59,19 @@ TEST(size_class, a_pool_is_1_4_or_16_slices_full_of_blocks)
     }
 }
 
+/* Of an offset below the end. */
+static bool is_right(const struct size_class *shape, size_t offset)
+{
+    return arn__is_multiple_below(0 - offset, shape->inverse) ==
+           (offset > 0 && offset % shape->block_bytes == 0);
+}
+
 TEST(size_class, one_multiplication_tells_multiples_at_every_offset_of_a_pool)
 {
     for (unsigned c = 0; c < CLASSES; c++) {
         const struct size_class *shape = &arn__size_classes[c];
-        for (size_t offset = 0; offset < (size_t)shape->slices * SLICE_BYTES; offset++) {
-            if (arn__is_multiple(offset, shape->inverse) != (offset % shape->block_bytes == 0))
+        for (size_t offset = 0; offset <= (size_t)shape->slices * SLICE_BYTES; offset++) {
+            if (!is_right(shape, offset))
                 FAIL("offset %zu in blocks of %u bytes", offset, shape->block_bytes);
         }
     }
@@ -74,41 +81,49 @@ TEST(size_class, one_multiplication_tells_multiples_up_to_an_arena_for_every_cla
 {
     for (unsigned c = 0; c < CLASSES; c++) {
         const struct size_class *shape = &arn__size_classes[c];
-        for (size_t offset = 0; offset < ARENA_BYTES; offset += QUANTUM_BYTES / 2) {
-            if (arn__is_multiple(offset, shape->inverse) != (offset % shape->block_bytes == 0))
+        for (size_t offset = 0; offset <= ARENA_BYTES; offset += QUANTUM_BYTES / 2) {
+            if (!is_right(shape, offset))
                 FAIL("offset %zu in blocks of %u bytes", offset, shape->block_bytes);
         }
     }
 }
 
-/* The fast path does not ask first whether a pointer is above the last block. */
+/* The fast path does not ask first whether a pointer is below the end. */
 TEST(size_class, one_multiplication_tells_what_lies_above_apart)
 {
     for (unsigned c = 0; c < CLASSES; c++) {
         const struct size_class *shape = &arn__size_classes[c];
-        for (uint64_t above = 1; above < ARENA_BYTES; above++) {
-            if (arn__is_multiple(0 - above, shape->inverse))
+        for (uint64_t above = 0; above < ARENA_BYTES; above++) {
+            if (arn__is_multiple_below(above, shape->inverse))
                 FAIL("%zu above, blocks of %u bytes", (size_t)above, shape->block_bytes);
         }
     }
 }
 
-/* Pointers that differ in bits from the 41st on lead to one descriptor. */
+/* Pointers that differ in bits from the 40th on lead to one descriptor, and numbers of heaps are added there. */
 TEST(size_class, one_multiplication_tells_every_pointer_apart_that_differs_in_upper_bits_alone)
 {
-    const uint64_t bit = (uint64_t)1 << 41;
+    const uint64_t bit = (uint64_t)1 << 40;
     for (unsigned c = 0; c < CLASSES; c++) {
         const struct size_class *shape = &arn__size_classes[c];
-        uint64_t last = (uint64_t)(shape->capacity - 1) * shape->block_bytes;
+        uint64_t first = (uint64_t)shape->capacity * shape->block_bytes, last = shape->block_bytes;
         EXPECT_EQ(shape->inverse % 2, 1);
         for (uint64_t bits = bit; bits != 0; bits += bits < 4096 * bit ? bit : 61 * bit) {
-            if (arn__is_multiple(0 - bits, shape->inverse) ||
-                arn__is_multiple(last - bits, shape->inverse) ||
-                arn__is_multiple(last + bits, shape->inverse))
+            if (arn__is_multiple_below(bits, shape->inverse) ||
+                arn__is_multiple_below(bits - first, shape->inverse) ||
+                arn__is_multiple_below(bits - last, shape->inverse))
                 FAIL("bits %llx, blocks of %u bytes", (unsigned long long)bits, shape->block_bytes);
             if (bits > 0 - 61 * bit)
                 break;
         }
+    }
+}
+
+TEST(size_class, what_is_no_pool_has_no_multiples)
+{
+    for (uint64_t offset = 1; offset != 0; offset *= 2) {
+        EXPECT_FALSE(arn__is_multiple_below(0 - offset, 0));
+        EXPECT_FALSE(arn__is_multiple_below(offset, 0));
     }
 }
 

@@ -1,0 +1,32 @@
+/* links.c - the secret of the links. */
+#include "links.h"
+
+#include "os.h"
+#include "secret.h"
+
+/* All in one cache line, and in the library's first page of data. */
+#define TOGETHER __attribute__((section(".data"), aligned(8)))
+uint64_t arn__link_times TOGETHER = 0;
+uint64_t arn__link_back TOGETHER = 0;
+uint64_t arn__link_bias TOGETHER = (uint64_t)1 << ARN__ADDRESS_BITS;
+uint64_t arn__link_least TOGETHER = -((uint64_t)1 << ARN__ADDRESS_BITS);
+
+const struct block arn__no_block = {0};
+
+/* Of an odd number, modulo 2^64: each step has twice as many bits right (Warren, "Hacker's Delight", 10-16). */
+static uint64_t inverse_of(uint64_t odd)
+{
+    uint64_t inverse = odd * 3 ^ 2; /* 5 bits */
+    for (unsigned bits = 5; bits < 64; bits *= 2)
+        inverse *= 2 - odd * inverse;
+    return inverse;
+}
+
+void arn__links_begin(void)
+{
+    if (arn__link_times != 0)
+        return;
+    uint64_t times = arn__secret(SECRET_LINKS) | 1;
+    arn__link_back = inverse_of(times);
+    arn__link_times = times;
+}
