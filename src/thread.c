@@ -50,6 +50,12 @@ struct control {
     atomic_bool had_threads;       /* the parent; when fork() told */
 };
 
+/* Nothing else is on the page. */
+static _Alignas(ARN__PAGE_BYTES_MOST) union {
+    struct control control;
+    char page[ARN__PAGE_BYTES_MOST];
+} wiped;
+
 static struct control before_start = {.state = CHILD_READY};
 static struct control *_Atomic control = &before_start;
 const _Atomic uint32_t *_Atomic arn__child_state = &before_start.state;
@@ -185,11 +191,10 @@ static void thread_exits(void *heap);
 /* First block of the process. Under the heaps lock. False: no memory, try again next time. */
 static bool start(void)
 {
-    void *page;
-    if (!arn__region_start(&page))
+    if (!arn__region_start())
         return false;
-    struct control *fresh = page;
-    arn__os_wipe_on_fork(page, arn__os_page_bytes());
+    struct control *fresh = &wiped.control;
+    arn__os_wipe_on_fork(&wiped, arn__os_page_bytes());
     pthread_atfork(NULL, NULL, tell_survivor);
     atomic_store(&fresh->process, arn__os_process());
     atomic_store(&fresh->state, CHILD_READY);
