@@ -154,6 +154,11 @@ struct directory {
     /* Distance from `nowhere` to the tract's table; 0: there is none. Set once, never reset. */
     _Atomic uintptr_t root[ROOT_ENTRIES];
     struct descriptor nowhere[TRACT_SLICES]; /* never written */
+    /* The first region's: a small program makes no system call for it. Like the page below it is here because whole
+     * pages between other variables would spread those over more pages. */
+    struct tract first;
+    /* For what must be alone on a page: see thread.c. */
+    _Alignas(ARN__PAGE_BYTES_MOST) char page[ARN__PAGE_BYTES_MOST];
 };
 
 extern struct directory arn__directory;

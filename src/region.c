@@ -241,10 +241,6 @@ static void keep_record(struct region *record)
 /* The first region's: a small program needs no page for it. */
 static _Alignas(struct region) char first_region[sizeof(struct region) + sizeof(struct stretch)];
 
-/* And its table. It costs no system call here, and no block lies near: a shared library's variables follow pages
- * that are not written, and a static program's lie far from what is mapped. */
-static _Alignas(4096) struct tract first_table;
-
 /* What so many arenas of a region take. */
 static size_t bytes_of(const struct region *region, size_t arenas)
 {
@@ -305,7 +301,7 @@ static bool start_at(char *base, size_t arenas)
     if (!arn__os_open(base, opened * ARENA_BYTES))
         return false;
     /* There is a table if a start that failed was followed by map blocks: it stays. */
-    arn__directory_enter(base, &first_table);
+    arn__directory_enter(base, &arn__directory.first);
     if (!arn__directory_cover(base, 1))
         return false;
     if (arn__options.huge == HUGE_ALWAYS)

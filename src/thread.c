@@ -37,7 +37,7 @@ struct deferred {
 };
 static struct deferred *_Atomic deferred_blocks;
 
-/* ---- a page that reads as zero in a child, however it was forked ---- */
+/* ---- a page that reads as zero in a child, however it was forked: arn__directory.page ---- */
 
 struct control {
     _Atomic uint32_t state; /* enum child_state */
@@ -49,12 +49,6 @@ struct control {
     atomic_bool told;              /* it did; NULL: that thread has no heap */
     atomic_bool had_threads;       /* the parent; when fork() told */
 };
-
-/* Nothing else is on the page. */
-static _Alignas(ARN__PAGE_BYTES_MOST) union {
-    struct control control;
-    char page[ARN__PAGE_BYTES_MOST];
-} wiped;
 
 static struct control before_start = {.state = CHILD_READY};
 static struct control *_Atomic control = &before_start;
@@ -193,8 +187,8 @@ static bool start(void)
 {
     if (!arn__region_start())
         return false;
-    struct control *fresh = &wiped.control;
-    arn__os_wipe_on_fork(&wiped, arn__os_page_bytes());
+    struct control *fresh = (struct control *)arn__directory.page;
+    arn__os_wipe_on_fork(fresh, arn__os_page_bytes());
     pthread_atfork(NULL, NULL, tell_survivor);
     atomic_store(&fresh->process, arn__os_process());
     atomic_store(&fresh->state, CHILD_READY);
