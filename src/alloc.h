@@ -99,13 +99,14 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
 
 /* Whether this is a block that is out, of a pool of this thread's. One multiplication tells both whether the pool
  * is this heap's and whether a block starts here: the place less the token is the pool's end, or an address that no
- * pointer is near to. Nothing is read through the pointer before. */
+ * pointer is near to. An overflow is a pointer that is not below the pool's end, one with bits above every address
+ * among them. Nothing is read through the pointer before. */
 static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 {
     uint64_t from_end =
         ARN__PEEK(arn__thread.token) - ARN__PEEK(arn__descriptor_at(*index)->place);
-    ARN__HIDE(from_end); /* or the order of the sum takes a register more */
-    from_end += (uintptr_t)block;
+    if (__builtin_expect(__builtin_add_overflow(from_end, (uintptr_t)block, &from_end), false))
+        return false;
     ARN__HIDE(*index);
     return __builtin_expect(
                arn__is_multiple_below(from_end, arn__descriptor_at(*index)->inverse), true) &&

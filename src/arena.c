@@ -7,12 +7,14 @@
 #include "diag.h"
 #include "os.h"
 #include "region.h"
+#include "secret.h"
 
 enum {
     ALL_SLICES = 0xffff,
     LOOKED_AT = 4,        /* arenas of one list that are looked at: no walk is longer */
     DIRTY_LOOKED_AT = 32, /* before a system call, which takes longer */
     REUSED_SOON_MS = 1000,
+    NO_KEY = ARENA_SLICES,
 };
 
 struct lock arn__arena_lock;
@@ -23,6 +25,9 @@ static struct arena *buckets[ARENA_SLICES];
 
 /* Oldest first. */
 static struct arena *dirty_first, *dirty_last;
+
+/* See key_of. */
+static unsigned first_key = NO_KEY;
 
 static void add(_Atomic size_t *total, size_t bytes)
 {
@@ -169,6 +174,9 @@ static void settle(struct arena *arena)
 /* Makes an arena that was just taken from its region one of slices, all of them free. */
 static void slice(struct arena *arena)
 {
+    if (first_key == NO_KEY)
+        first_key =
+            arn__memory_is_tight() ? 0 : (unsigned)arn__secret(SECRET_FIRST_SLICE) % ARENA_SLICES;
     arena->state = ARENA_SLICED;
     arena->free = (uint16_t)whole(arena);
 }
@@ -186,12 +194,30 @@ static unsigned fits(unsigned free, unsigned slices, bool aligned)
     return starts;
 }
 
+/* The bit at position i moves to position i ^ key. */
+static unsigned scattered(unsigned mask, unsigned key)
+{
+    mask = key & 1 ? (mask & 0x5555) << 1 | (mask & 0xaaaa) >> 1 : mask;
+    mask = key & 2 ? (mask & 0x3333) << 2 | (mask & 0xcccc) >> 2 : mask;
+    mask = key & 4 ? (mask & 0x0f0f) << 4 | (mask & 0xf0f0) >> 4 : mask;
+    return key & 8 ? (mask & 0x00ff) << 8 | (mask & 0xff00) >> 8 : mask;
+}
+
+/* The first region's pools are taken in an order that differs from start to start, so that nobody knows where in
+ * its arena a small program's block lies. Aligned fours fill up one after the other all the same. Runs lie as low
+ * as they can: they grow upwards. */
+static unsigned key_of(const struct arena *arena, bool aligned)
+{
+    return aligned && arena->region == arn__regions ? first_key : 0;
+}
+
 /* The position to take: rather where pages are resident already. */
 static unsigned choose(const struct arena *arena, unsigned slices, bool aligned)
 {
     unsigned warm = fits(arena->free & arena->dirty, slices, aligned);
     unsigned starts = warm != 0 ? warm : fits(arena->free, slices, aligned);
-    return starts == 0 ? ARENA_SLICES : (unsigned)__builtin_ctz(starts);
+    unsigned key = key_of(arena, aligned);
+    return starts == 0 ? ARENA_SLICES : (unsigned)__builtin_ctz(scattered(starts, key)) ^ key;
 }
 
 /* Fullest arena first, so that others empty. */

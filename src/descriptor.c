@@ -1,6 +1,8 @@
 /* descriptor.c - the root table. */
 #include "descriptor.h"
 
+#include "guard.h"
+
 struct directory arn__directory;
 
 static _Atomic uintptr_t *entry(uintptr_t number)
@@ -32,18 +34,74 @@ bool arn__directory_enter(const void *pointer, struct tract *table)
     return enter((uintptr_t)pointer >> TRACT_SHIFT, table);
 }
 
+/* ---- room for tables ----
+ *
+ * Tables come from halls, which double: a hall is one range between two guards, opened by the table. */
+
+enum { TABLES_MOST = 64, HALL_MASK = 2 * TABLES_MOST - 1 };
+
+static size_t table_bytes(void)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    return (sizeof(struct tract) + page_bytes - 1) & ~(page_bytes - 1);
+}
+
+/* Where the next table is to lie, and in the lower bits how many more there is room for. */
+static _Atomic uintptr_t hall;
+static _Atomic unsigned tables_made;
+
+static unsigned next_hall_tables(void)
+{
+    unsigned made = atomic_load_explicit(&tables_made, memory_order_relaxed);
+    return made < 1 ? 1 : made > TABLES_MOST ? TABLES_MOST : made;
+}
+
+/* True: a hall has room, or had. */
+static bool build_hall(uintptr_t seen)
+{
+    unsigned tables = next_hall_tables();
+    char *base = arn__guard_reserve(tables * table_bytes(), arn__os_page_bytes());
+    if (base == NULL)
+        return false;
+    if (!atomic_compare_exchange_strong(&hall, &seen, (uintptr_t)base | tables))
+        arn__guard_give(base, tables * table_bytes()); /* another thread was faster */
+    return true;
+}
+
+/* NULL: no memory. */
+static struct tract *take_table(void)
+{
+    uintptr_t seen = atomic_load(&hall);
+    for (;;) {
+        if ((seen & HALL_MASK) == 0) {
+            if (!build_hall(seen))
+                return NULL;
+            seen = atomic_load(&hall);
+        } else if (atomic_compare_exchange_weak(&hall, &seen, seen + table_bytes() - 1)) {
+            break;
+        }
+    }
+    struct tract *table = (struct tract *)(seen & ~(uintptr_t)HALL_MASK);
+    if (arn__os_open(table, table_bytes())) {
+        atomic_fetch_add_explicit(&tables_made, 1, memory_order_relaxed);
+        return table;
+    }
+    uintptr_t taken = seen + table_bytes() - 1;
+    atomic_compare_exchange_strong(&hall, &taken, seen); /* else it is lost: address space */
+    return NULL;
+}
+
 /* The entry's tract is this one, with a table that is made if need be. */
 static bool cover(uintptr_t number)
 {
     struct tract *table = table_of(number);
     if (table == NULL) {
-        table = arn__os_map(sizeof *table);
+        table = take_table();
         if (table == NULL)
             return false;
         if (enter(number, table))
             return true;
-        arn__os_unmap(table, sizeof *table); /* another thread was faster */
-        table = table_of(number);
+        table = table_of(number); /* another thread was faster: one is lost */
     }
     return table->number == number;
 }
@@ -75,8 +133,9 @@ enum { PLACES_TRIED = 8 };
 
 /* Address space that was refused is kept while more is asked for, and so is a tract's worth beside it:
  * the OS would offer the same again. */
-void *arn__directory_place(void *(*take)(size_t bytes, size_t alignment), size_t bytes,
-                           size_t alignment, bool (*accept)(const void *start, size_t bytes))
+void *arn__directory_place(void *(*take)(size_t bytes, size_t alignment),
+                           bool (*give)(void *start, size_t bytes), size_t bytes, size_t alignment,
+                           bool (*accept)(const void *start, size_t bytes))
 {
     void *refused[PLACES_TRIED], *beside[PLACES_TRIED], *start;
     unsigned tried = 0;
@@ -89,7 +148,7 @@ void *arn__directory_place(void *(*take)(size_t bytes, size_t alignment), size_t
         beside[tried - 1] = arn__os_reserve(TRACT_BYTES, 1);
     }
     while (tried-- > 0) {
-        arn__os_unmap(refused[tried], bytes);
+        give(refused[tried], bytes);
         if (beside[tried] != NULL)
             arn__os_unmap(beside[tried], TRACT_BYTES);
     }

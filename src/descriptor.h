@@ -2,8 +2,8 @@
  *
  * Address space is looked at in slices of 16 KiB, 16 to an arena, 2,048 to a tract of 32 MiB. Each
  * tract in use has a table: a descriptor and a remote word per slice and a record per arena, 1,216
- * bytes per arena, in lazily touched memory away from the blocks. root[] finds the table; where there
- * is none it is 0, which leads to a table of zeros: a foreign pointer is looked up like any other and
+ * bytes per arena, in lazily touched memory away from the blocks, between guards. root[] finds the
+ * table; where there is none it is 0, which leads to a table of zeros: a foreign pointer is looked up like any other and
  * found to have no owner. Nothing is read through the pointer itself.
  *
  * The root has an entry for each tract of 1 TiB; tracts whose addresses differ by a multiple of that
@@ -160,6 +160,11 @@ struct directory {
     /* Distance from `nowhere` to the tract's table; 0: there is none. Set once, never reset. */
     _Atomic uintptr_t root[ROOT_ENTRIES];
     struct descriptor nowhere[TRACT_SLICES]; /* never written */
+    /* The first region's: a small program makes no system call for it. Like the page below it is here because whole
+     * pages between other variables would spread those over more pages. */
+    struct tract first;
+    /* For what must be alone on a page: see thread.c. */
+    _Alignas(ARN__PAGE_BYTES_MOST) char page[ARN__PAGE_BYTES_MOST];
 };
 
 extern struct directory arn__directory;
@@ -301,9 +306,10 @@ bool arn__directory_cover(const void *start, size_t bytes);
 bool arn__directory_admits(const void *start, size_t bytes);
 
 /* Memory from `take(bytes, alignment)` that `accept(start, bytes)` takes: where it does not, other
- * tracts are looked for. NULL: no memory. Lock-free. */
-void *arn__directory_place(void *(*take)(size_t bytes, size_t alignment), size_t bytes,
-                           size_t alignment, bool (*accept)(const void *start, size_t bytes));
+ * tracts are looked for, and `give(start, bytes)` gives back. NULL: no memory. Lock-free. */
+void *arn__directory_place(void *(*take)(size_t bytes, size_t alignment),
+                           bool (*give)(void *start, size_t bytes), size_t bytes, size_t alignment,
+                           bool (*accept)(const void *start, size_t bytes));
 
 /* Enters a table that lies in zeroed memory of the caller's; false: there is one already. */
 bool arn__directory_enter(const void *pointer, struct tract *table);

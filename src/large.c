@@ -160,8 +160,8 @@ static void *enter_map(void *base, size_t map_bytes, unsigned pages)
 void *arn__large_map(size_t bytes, size_t alignment)
 {
     size_t map_bytes = map_bytes_for(bytes);
-    void *base = arn__directory_place(arn__os_map_aligned, map_bytes, map_alignment(alignment),
-                                      covers_start);
+    void *base = arn__directory_place(arn__os_map_aligned, arn__os_unmap, map_bytes,
+                                      map_alignment(alignment), covers_start);
     if (base != NULL && arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
         arn__os_huge(base, map_bytes, arn__options.huge == HUGE_ALWAYS);
     return enter_map(base, map_bytes, MAP_PLAIN);
@@ -170,7 +170,8 @@ void *arn__large_map(size_t bytes, size_t alignment)
 static void *alloc_huge_map(size_t bytes)
 {
     size_t map_bytes = map_bytes_for(bytes);
-    void *base = arn__directory_place(arn__huge_map, map_bytes, GROUP_BYTES, covers_start);
+    void *base =
+        arn__directory_place(arn__huge_map, arn__os_unmap, map_bytes, GROUP_BYTES, covers_start);
     return enter_map(base, map_bytes, MAP_HUGE);
 }
 
@@ -230,7 +231,7 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
 {
     /* Huge pages move whole only from one multiple of their size to another. */
     unsigned pages = d->units;
-    char *target = arn__directory_place(arn__os_reserve, new_bytes,
+    char *target = arn__directory_place(arn__os_reserve, arn__os_unmap, new_bytes,
                                         pages == MAP_HUGE ? GROUP_BYTES : granule(), covers_start);
     if (target == NULL)
         return NULL;

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "guard.h"
 #include "lock.h"
-#include "os.h"
 
 enum { CHUNK_BYTES = 32 * 1024, CACHE_LINE = 64 };
 
@@ -26,7 +26,7 @@ void *arn__meta_alloc(size_t bytes)
     if (bytes > left) {
         /* What is left of the old chunk is lost: less than one structure. */
         size_t wanted = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
-        char *fresh = arn__os_map(wanted);
+        char *fresh = arn__guard_map(wanted);
         if (fresh != NULL) {
             chunk = fresh;
             left = wanted;

@@ -179,6 +179,19 @@ void *arn__os_reserve(size_t bytes, size_t alignment)
     return map_aligned(bytes, alignment, PROT_NONE, MAP_STACK);
 }
 
+void *arn__os_reserve_near(void *place, size_t bytes)
+{
+    return map_near(place, bytes, PROT_NONE, MAP_STACK);
+}
+
+uintptr_t arn__os_linker(void)
+{
+    int saved = errno; /* ENOENT where the kernel does not tell */
+    uintptr_t base = getauxval(AT_BASE);
+    errno = saved;
+    return base;
+}
+
 bool arn__os_stacks_are_small(void)
 {
     struct utsname kernel = {.release = ""};
@@ -197,8 +210,7 @@ bool arn__os_stacks_are_small(void)
 void arn__os_sow(struct os_seed *seed, void *page, bool huge)
 {
     size_t bytes = arn__os_page_bytes();
-    if (!injected() && advise(page, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0 &&
-        (huge || ARN__SYSTEM_CALL(SYS_mprotect, page, bytes, PROT_NONE) == 0))
+    if (!injected() && advise(page, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0)
         seed->page = page;
 }
 
@@ -229,7 +241,7 @@ enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
         return OS_REFUSED;
     long answer = remap(grown, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, start);
     if (!is_error(answer))
-        return OS_GROWN;
+        return arn__os_open(start, bytes) ? OS_GROWN : OS_REFUSED;
     ARN__SYSTEM_CALL(SYS_munmap, grown, bytes);
     /* The kernel may have unmapped the place before it refused: it is reserved again. What is there otherwise is
      * the place as it was, or what another thread has mapped since. */

@@ -18,8 +18,19 @@ enum { ARN__ADDRESS_BITS = 47 };
 #else
 enum { ARN__ADDRESS_BITS = 48 };
 #endif
+/* For large variables of zeros that few programs touch: linkers lay common symbols behind all others, which are on
+ * fewer pages then. Not for static ones. */
+#define ARN__LAID_LAST __attribute__((common, visibility("hidden")))
+
 /* No block is this large, whatever is given back for it. */
 #define ARN__ADDRESS_SPACE_BYTES ((size_t)1 << ARN__ADDRESS_BITS)
+
+/* No OS page is larger. */
+#if defined(__x86_64__)
+enum { ARN__PAGE_BYTES_MOST = 4096 };
+#else
+enum { ARN__PAGE_BYTES_MOST = 65536 };
+#endif
 
 /* Calls counted since arn__os_fail_at was set; those from `first` to `last` fail. */
 struct os_failure {
@@ -46,6 +57,12 @@ void *arn__os_map_aligned(size_t bytes, size_t alignment);
 void *arn__os_reserve(size_t bytes, size_t alignment);
 bool arn__os_stacks_are_small(void);
 
+/* The same at this place, or where the kernel likes if something lies there, or if the place is NULL. */
+void *arn__os_reserve_near(void *place, size_t bytes);
+
+/* Where the dynamic linker begins; 0: there is none, or the program does not know. */
+uintptr_t arn__os_linker(void);
+
 /* A seed is a page that was once told what pages the memory is to have that is grown from it. A system
  * call filter may forbid the advice itself by then: a mapping that grows keeps what it was told.
  * Under a lock of the caller's. */
@@ -53,15 +70,14 @@ struct os_seed {
     char *page; /* NULL: there is none (any more), and what is asked for is refused */
 };
 
-/* Makes a page, which nothing else is in, the seed of huge pages, or of small ones only: the latter, and what
- * grows from it, cannot be accessed until it is opened. */
+/* Makes a page without access, which nothing else is in, the seed of huge pages, or of small ones only. */
 void arn__os_sow(struct os_seed *seed, void *page, bool huge);
 
-/* Memory grown from a seed, at a multiple of `alignment`, with the access that the seed has. NULL: none,
- * or no such advice. */
+/* Memory grown from a seed, at a multiple of `alignment`: without access, until it is opened. NULL: none, or no
+ * such advice. */
 void *arn__os_grow(struct os_seed *seed, size_t bytes, size_t alignment);
 
-/* Puts such memory in place of reserved pages that were never opened. */
+/* Puts such memory in place of reserved pages that were never opened, and opens it. */
 enum os_grown {
     OS_GROWN,
     OS_REFUSED, /* they are as they were */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "guard.h"
 #include "lock.h"
 #include "meta.h"
 #include "options.h"
@@ -60,6 +61,10 @@ void *arn__huge_map(size_t bytes, size_t alignment)
     arn__lock(&huge.lock, RANK_SEED);
     void *start = arn__os_grow(&huge.seed, bytes, alignment);
     arn__unlock(&huge.lock, RANK_SEED);
+    if (start != NULL && !arn__os_open(start, bytes)) {
+        arn__os_unmap(start, bytes);
+        start = NULL;
+    }
     return start;
 }
 
@@ -266,12 +271,6 @@ static void give_back(char *start, char *end)
         arn__os_unmap(start, (size_t)(end - start));
 }
 
-static size_t whole_pages(size_t bytes)
-{
-    size_t page_bytes = arn__os_page_bytes();
-    return (bytes + page_bytes - 1) & ~(page_bytes - 1);
-}
-
 /* No huge pages for a small heap, nor for tables, whatever the system's setting. */
 static void sow(char *page, bool stacks_are_small)
 {
@@ -295,44 +294,78 @@ static size_t first_arenas(const char *base)
     return FIRST_ARENAS;
 }
 
-/* One mapping: the table, the control page, the seeds, and slack so that arenas lie at multiples of
- * their size wherever it lands. */
-bool arn__region_start(void **control)
+/* The first region: opens what a table is there for. */
+static bool start_at(char *base, size_t arenas)
+{
+    size_t covered = arenas_in_tract(base), opened = arenas < covered ? arenas : covered;
+    if (!arn__os_open(base, opened * ARENA_BYTES))
+        return false;
+    /* There is a table if a start that failed was followed by map blocks: it stays. */
+    arn__directory_enter(base, &arn__directory.first);
+    if (!arn__directory_cover(base, 1))
+        return false;
+    if (arn__options.huge == HUGE_ALWAYS)
+        arn__os_huge(base, arenas * ARENA_BYTES, true);
+    struct region *region = (struct region *)first_region;
+    region->guard_bytes = (uint32_t)arn__os_page_bytes();
+    enter(region, base, arenas, ARENA_SLICES, opened);
+    return true;
+}
+
+/* One reservation: the seeds, a guard, the arenas at multiples of their size wherever it lands, a guard. */
+bool arn__region_start(void)
 {
     size_t page_bytes = arn__os_page_bytes();
-    size_t before = whole_pages(sizeof(struct tract)) + 3 * page_bytes;
-    size_t bytes = before + (FIRST_ARENAS + 1) * ARENA_BYTES - page_bytes;
-    char *start = arn__os_map(bytes);
+    read_limits();
+    bool stacks_are_small = arn__os_stacks_are_small();
+    size_t before = (stacks_are_small ? 2 : 3) * page_bytes;
+    size_t most = arn__memory_is_tight() ? 1 : FIRST_ARENAS;
+    size_t bytes = before + (most + 1) * ARENA_BYTES;
+    char *place = arn__guard_place(bytes, ARENA_BYTES);
+    char *start = arn__os_reserve_near(place == NULL ? NULL : place - before, bytes);
     if (start == NULL)
         return false;
-    char *seeds = start + before - 2 * page_bytes;
     char *base =
         (char *)(((uintptr_t)start + before + ARENA_BYTES - 1) & ~(uintptr_t)(ARENA_BYTES - 1));
-    /* There is a table if a start that failed was followed by map blocks: it stays. */
-    arn__directory_enter(base, (struct tract *)start);
-    if (!arn__directory_cover(base, 1)) {
+    size_t arenas = first_arenas(base);
+    if (!start_at(base, arenas)) {
         arn__os_unmap(start, bytes);
         return false;
     }
-    read_limits();
-    size_t arenas = first_arenas(base), covered = arenas_in_tract(base);
-    sow(seeds, arn__os_stacks_are_small());
-    if (arn__options.huge == HUGE_ALWAYS)
-        arn__os_huge(base, arenas * ARENA_BYTES, true);
-    *control = seeds - page_bytes;
+    sow(start, stacks_are_small);
     if (limited) {
-        give_back(seeds + 2 * page_bytes, base);
-        give_back(base + arenas * ARENA_BYTES, start + bytes);
+        give_back(start + before - page_bytes, base - page_bytes);
+        give_back(base + arenas * ARENA_BYTES + page_bytes, start + bytes);
     }
-    enter((struct region *)first_region, base, arenas, ARENA_SLICES,
-          arenas < covered ? arenas : covered);
+    arn__guard_anchor(start);
     return true;
+}
+
+/* Of the region that is being reserved; under the arena lock. */
+static size_t guard_bytes;
+
+/* With guards, grown from the seed of small pages where the kernel needs that. */
+static char *grow_space(size_t bytes, size_t alignment)
+{
+    size_t room = arn__guard_room(bytes, alignment);
+    char *start = arn__os_grow(&small, room, arn__os_page_bytes());
+    return start == NULL ? NULL : arn__guard_cut(start, bytes, alignment);
 }
 
 static void *take_space(size_t bytes, size_t alignment)
 {
-    void *base = arn__os_grow(&small, bytes, alignment);
+    char *base;
+    if (guard_bytes > 0) {
+        base = grow_space(bytes, alignment);
+        return base != NULL ? base : arn__guard_reserve(bytes, alignment);
+    }
+    base = arn__os_grow(&small, bytes, alignment);
     return base != NULL ? base : arn__os_reserve(bytes, alignment);
+}
+
+static bool give_space(void *base, size_t bytes)
+{
+    return arn__os_unmap((char *)base - guard_bytes, bytes + 2 * guard_bytes);
 }
 
 /* Reserves a region of `arenas`, of `slices` each, none of which is open; false: no memory. */
@@ -343,16 +376,19 @@ static bool reserve_exactly(size_t arenas, unsigned slices)
     struct region *region = take_record(arenas);
     if (region == NULL)
         return false;
-    /* Where memory is short, the tables come first: a region without them could not be used. */
-    char *base =
-        arn__directory_place(take_space, bytes, alignment,
-                             arn__memory_is_tight() ? arn__directory_cover : arn__directory_admits);
+    /* Where memory is short, it has no guards; and the tables come first: a region without them could not be
+     * used. */
+    bool is_tight = arn__memory_is_tight();
+    guard_bytes = is_tight ? 0 : arn__os_page_bytes();
+    char *base = arn__directory_place(take_space, give_space, bytes, alignment,
+                                      is_tight ? arn__directory_cover : arn__directory_admits);
     if (base == NULL) {
         keep_record(region);
         return false;
     }
     if (arn__options.huge == HUGE_ALWAYS)
         arn__os_huge(base, bytes, true);
+    region->guard_bytes = (uint32_t)guard_bytes;
     enter(region, base, arenas, slices, 0);
     return true;
 }
@@ -468,6 +504,7 @@ static void give_up_rest(struct region *region)
     size_t arenas = region->arenas - region->opened;
     mark(region, region->opened, arenas, false);
     region->arenas = region->opened;
+    region->guard_bytes = 0; /* the one behind is no longer where the region ends */
     arn__region_totals.reserved_bytes -= bytes_of(region, arenas);
 }
 
@@ -502,8 +539,7 @@ static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
     if (open_up_to(region, target, carved_bytes))
         return true;
     note_refusal();
-    return arenas < target && arenas <= region->arenas &&
-           open_up_to(region, arenas, carved_bytes);
+    return arenas < target && arenas <= region->arenas && open_up_to(region, arenas, carved_bytes);
 }
 
 static void take(struct region *region, size_t idx, size_t arenas)
@@ -575,13 +611,15 @@ static size_t cut(struct region *region, size_t kept, void (*forget)(struct aren
     region->arenas = (uint32_t)kept;
     atomic_signal_fence(memory_order_seq_cst);
     region->opened = (uint32_t)(kept < opened ? kept : opened);
-    if (!arn__os_unmap(region->base + kept * ARENA_BYTES, bytes)) {
+    size_t guards = region->guard_bytes, below = kept == 0 ? guards : 0;
+    if (!arn__os_unmap(region->base + kept * ARENA_BYTES - below, below + bytes + guards)) {
         region->opened = (uint32_t)opened;
         atomic_signal_fence(memory_order_seq_cst);
         region->arenas = (uint32_t)arenas;
         mark(region, kept, arenas - kept, true);
         return 0;
     }
+    region->guard_bytes = 0; /* where memory is short, as it is if any is kept */
     forget_huge(region, kept, opened);
     for (size_t i = kept; i < opened; i++)
         forget(arn__region_arena(region, i));
@@ -680,7 +718,7 @@ bool arn__region_group_is_free(const struct arena *arena)
     return (free & ((1u << GROUP_ARENAS) - 1)) == (1u << GROUP_ARENAS) - 1;
 }
 
-/* The first shares its mapping with the first table. */
+/* The first is never given back: a small program would take it anew. */
 static bool is_first(const struct region *region)
 {
     return region == (struct region *)first_region;

@@ -1,6 +1,7 @@
 /* region.h - address space from the OS, and which of its arenas are free.
  *
- * A region is one reservation, 2 MiB-aligned but for the first and for small ones where memory is short.
+ * A region is one reservation, 2 MiB-aligned but for the first and for small ones where memory is short, with an
+ * inaccessible page on each side, unless memory is short: whatever the OS maps beside it is not run into.
  * It is inaccessible beyond a frontier, which moves up in groups of 8 arenas (2 MiB), or by the arena
  * where that much is refused: strict overcommit is charged for what is used, and a region is a few
  * mappings (opened, of these with huge pages, reserved) however many arenas it holds. All of this under
@@ -44,6 +45,7 @@ struct region {
     uint32_t huge_groups; /* opened with huge pages */
     uint32_t free_arenas; /* bits set in the stretches */
     uint32_t room;        /* stretches that the record has room for */
+    uint32_t guard_bytes; /* inaccessible, on each side; 0 where memory is short */
     struct stretch stretches[];
 };
 
@@ -68,8 +70,8 @@ struct huge_pace {
 bool arn__huge_pace_asks(struct huge_pace *pace);
 void arn__huge_pace_took(struct huge_pace *pace, uint64_t ns);
 
-/* The first region and the first table, in one mapping; `control` is a page of its own in it. */
-bool arn__region_start(void **control);
+/* The first region, and its table. */
+bool arn__region_start(void);
 
 /* The process has little memory, or was refused some: none is to be wasted. */
 bool arn__memory_is_tight(void);

@@ -1,12 +1,30 @@
-/* secret.c - SipHash-2-4 (Aumasson, Bernstein, "SipHash: a fast short-input PRF", 2012) of the purpose, keyed by the
- * kernel's random bytes. */
+/* secret.c - SipHash of a purpose, keyed by the kernel's random bytes. No state. */
 #include "secret.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
 
-static uint64_t rotate(uint64_t word, unsigned bits)
+struct key {
+    uint64_t words[2];
+};
+
+/* Every kernel since 2.6.29 gives the bytes. Without them: where the kernel put the program's name on the stack,
+ * and where the vDSO, which are random places. */
+static struct key read_key(void)
+{
+    struct key key;
+    int saved = errno; /* ENOENT for what the kernel does not tell */
+    const void *bytes = (const void *)getauxval(AT_RANDOM);
+    if (bytes != NULL)
+        memcpy(&key, bytes, sizeof key);
+    else
+        key = (struct key){{getauxval(AT_EXECFN), getauxval(AT_SYSINFO_EHDR)}};
+    errno = saved;
+    return key;
+}
+
+static uint64_t rotated(uint64_t word, unsigned bits)
 {
     return word << bits | word >> (64 - bits);
 }
@@ -14,44 +32,29 @@ static uint64_t rotate(uint64_t word, unsigned bits)
 static void mix(uint64_t v[4], unsigned rounds)
 {
     while (rounds-- > 0) {
-        v[0] += v[1];
-        v[2] += v[3];
-        v[1] = rotate(v[1], 13) ^ v[0];
-        v[3] = rotate(v[3], 16) ^ v[2];
-        v[0] = rotate(v[0], 32) + v[3];
-        v[2] += v[1];
-        v[3] = rotate(v[3], 21) ^ v[0];
-        v[1] = rotate(v[1], 17) ^ v[2];
-        v[2] = rotate(v[2], 32);
+        v[0] += v[1], v[2] += v[3];
+        v[1] = rotated(v[1], 13) ^ v[0], v[3] = rotated(v[3], 16) ^ v[2];
+        v[0] = rotated(v[0], 32);
+        v[2] += v[1], v[0] += v[3];
+        v[1] = rotated(v[1], 17) ^ v[2], v[3] = rotated(v[3], 21) ^ v[0];
+        v[2] = rotated(v[2], 32);
     }
 }
 
-/* Where the kernel gives none, an old emulator's, what is random is where things lie. */
-static void read_key(uint64_t key[2])
+static void absorb(uint64_t v[4], uint64_t word)
 {
-    int saved = errno; /* ENOENT then */
-    const void *random = (const void *)getauxval(AT_RANDOM);
-    errno = saved;
-    if (random != NULL) {
-        memcpy(key, random, 2 * sizeof *key);
-    } else {
-        key[0] = (uintptr_t)key;
-        key[1] = (uintptr_t)&errno ^ rotate((uintptr_t)getauxval, 32);
-    }
+    v[3] ^= word;
+    mix(v, 2);
+    v[0] ^= word;
 }
 
-uint64_t arn__secret(enum secret purpose)
+uint64_t arn__secret(unsigned purpose)
 {
-    uint64_t key[2];
-    read_key(key);
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
-                     key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
-    const uint64_t words[2] = {purpose, (uint64_t)sizeof(uint64_t) << 56}; /* the message, its length */
-    for (unsigned i = 0; i < 2; i++) {
-        v[3] ^= words[i];
-        mix(v, 2);
-        v[0] ^= words[i];
-    }
+    struct key key = read_key();
+    uint64_t v[4] = {key.words[0] ^ 0x736f6d6570736575, key.words[1] ^ 0x646f72616e646f6d,
+                     key.words[0] ^ 0x6c7967656e657261, key.words[1] ^ 0x7465646279746573};
+    absorb(v, purpose);
+    absorb(v, (uint64_t)sizeof(uint64_t) << 56); /* the length of the message */
     v[2] ^= 0xff;
     mix(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];

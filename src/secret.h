@@ -1,17 +1,24 @@
-/* secret.h - numbers that nobody outside of the process can know.
+/* secret.h - what an attacker may not know: numbers that differ from start to start.
  *
- * Made of the 16 random bytes that the kernel gives each program (AT_RANDOM), which costs no system call. libc
- * makes its stack guard and its pointer guard of the same bytes: nothing that is seen of our numbers leads back
- * to those.
+ * The kernel gives every program 16 random bytes at its start. libc's stack canary and pointer guard are those
+ * very bytes, so none of them is used as it is: a number here is a keyed hash (SipHash-2-4: Aumasson, Bernstein
+ * 2012) with the bytes as the key. Whoever learns such a number learns neither the bytes nor the other numbers.
  */
 #ifndef ARENITE_SECRET_H
 #define ARENITE_SECRET_H
 
 #include <stdint.h>
 
-enum secret { SECRET_LINKS = 1 };
+/* What a number is for. */
+enum {
+    SECRET_FIRST_SLICE,
+    SECRET_LINKS,
+    SECRET_PLACES = 1 << 16, /* and as many after it as there are places */
+};
 
-/* The same in each call of a process, and of its forked children; unrelated between purposes. */
-uint64_t arn__secret(enum secret purpose);
+/* The number for this purpose: the same in a process and its forked children. Needs nothing that is set up, and
+ * takes no system call. The program can write over the kernel's bytes: whoever needs the same number twice keeps
+ * it. */
+uint64_t arn__secret(unsigned purpose);
 
 #endif

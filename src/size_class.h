@@ -72,10 +72,11 @@ static inline size_t arn__aligned_last(size_t last, size_t alignment)
  * offsets within a pool's length the product lies at least 2^64 / 2^15 away, or is 0 or above for those that are
  * not below 0.
  *
- * A multiple of 2^40 that is added to an offset, whether an address's upper bits or a heap's number, is added to the
- * product times the inverse, which is odd: the sum's upper 24 bits are others then. So neither a pointer with
- * other bits from the 40th on, which leads to the same descriptor, nor another heap's block is taken for a block
- * of this heap. With an inverse of 0, as what is no pool has it, the product is 0. */
+ * What is a multiple of 2^40 away from such an offset is none: times the inverse, which is odd, the multiple changes
+ * the product's upper 24 bits. So neither a block with other bits from the 40th on, which leads to the same
+ * descriptor, nor another heap's block, whose number is added at the 48th, is taken for a block of this heap. A
+ * pointer into another heap's block, not to its start, may be: in one of block_bytes / 16 cases where the two numbers
+ * are as far apart as the pointer happens to ask for. With an inverse of 0, as what is no pool has it, the product is 0. */
 static inline bool arn__is_multiple_below(uint64_t offset, uint64_t inverse)
 {
     return offset * inverse >= -((uint64_t)1 << 20);

@@ -39,7 +39,8 @@ enum { ORPHAN_NUMBER = HIDDEN_NUMBER - 1 };
 static unsigned next_number = 1, kept_number;
 
 /* For threads that cannot have a heap. */
-static struct heap orphan_heap;
+extern struct heap arn__orphan_heap;
+ARN__LAID_LAST struct heap arn__orphan_heap;
 static struct lock orphan_lock;
 
 /* Blocks that signal handlers freed. The first word of a pool's stays its own: that tells that it is free. */
@@ -49,7 +50,7 @@ struct deferred {
 };
 static struct deferred *_Atomic deferred_blocks;
 
-/* ---- a page that reads as zero in a child, however it was forked ---- */
+/* ---- a page that reads as zero in a child, however it was forked: arn__directory.page ---- */
 
 struct control {
     _Atomic uint32_t state; /* enum child_state */
@@ -78,13 +79,6 @@ static bool started;
 static atomic_bool options_known, options_being_read;
 
 /* ---- fork ---- */
-
-static void begin_orphan_heap(void)
-{
-    memset(&orphan_heap, 0, sizeof orphan_heap);
-    arn__heap_init(&orphan_heap);
-    orphan_heap.token = (uint64_t)ORPHAN_NUMBER << NUMBER_SHIFT;
-}
 
 /* What other threads' pools were at is unknown: each is left to whoever finds it. */
 static void abandon_pool(struct descriptor *pool, char *base, struct heap *survivor)
@@ -128,7 +122,7 @@ static void mend(struct heap *survivor)
     kept_number = survivor != NULL ? arn__heap_number(survivor) : 0;
     if (survivor != &first_heap)
         memset(&first_heap, 0, sizeof first_heap);
-    begin_orphan_heap();
+    memset(&arn__orphan_heap, 0, sizeof arn__orphan_heap);
     atomic_store(&deferred_blocks, NULL); /* lost: the list is not to be trusted */
     arn__large_after_fork();
     arn__meta_after_fork();
@@ -205,11 +199,10 @@ static void thread_exits(void *heap);
 /* First block of the process. Under the heaps lock. False: no memory, try again next time. */
 static bool start(void)
 {
-    void *page;
-    if (!arn__region_start(&page))
+    if (!arn__region_start())
         return false;
-    struct control *fresh = page;
-    arn__os_wipe_on_fork(page, arn__os_page_bytes());
+    struct control *fresh = (struct control *)arn__directory.page;
+    arn__os_wipe_on_fork(fresh, arn__os_page_bytes());
     pthread_atfork(NULL, NULL, tell_survivor);
     atomic_store(&fresh->process, arn__os_process());
     atomic_store(&fresh->state, CHILD_READY);
@@ -334,13 +327,20 @@ static struct heap *make_heap(void)
     return heap;
 }
 
+/* Most programs never need it. Under its lock. */
+static struct heap *begin_orphan_heap(void)
+{
+    if (arn__orphan_heap.token == 0) {
+        arn__heap_init(&arn__orphan_heap);
+        arn__orphan_heap.token = (uint64_t)ORPHAN_NUMBER << NUMBER_SHIFT;
+    }
+    return &arn__orphan_heap;
+}
+
 static struct heap *birth(void)
 {
     arn__lock(&heaps_lock, RANK_HEAPS);
-    if (orphan_heap.token == 0) {
-        arn__links_begin();
-        begin_orphan_heap();
-    }
+    arn__links_begin();
     started = started || start();
     struct heap *heap = started ? make_heap() : NULL;
     if (heap != NULL) {
@@ -488,7 +488,7 @@ struct heap *arn__thread_enter(void)
     if (heap == NULL) {
         arn__lock(&orphan_lock, RANK_ORPHAN);
         atomic_store_explicit(&arn__heaps_many, true, memory_order_relaxed);
-        heap = &orphan_heap;
+        heap = begin_orphan_heap();
     }
     free_deferred(heap, &deferred_blocks);
     free_deferred(heap, &atomic_load_explicit(&control, memory_order_acquire)->early);
@@ -514,7 +514,7 @@ void arn__thread_leave_quick(struct heap *heap)
 
 void arn__thread_leave(struct heap *heap)
 {
-    if (heap == &orphan_heap)
+    if (heap == &arn__orphan_heap)
         arn__unlock(&orphan_lock, RANK_ORPHAN);
     else
         show(heap);
@@ -562,10 +562,10 @@ void arn__thread_collect_others(const struct heap *heap)
         idle->set_aside = false;
     }
     arn__unlock(&heaps_lock, RANK_HEAPS);
-    if (heap == &orphan_heap)
+    if (heap == &arn__orphan_heap)
         return;
     arn__lock(&orphan_lock, RANK_ORPHAN);
-    arn__heap_collect(&orphan_heap);
+    arn__heap_collect(&arn__orphan_heap);
     arn__unlock(&orphan_lock, RANK_ORPHAN);
 }
 

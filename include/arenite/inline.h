@@ -205,8 +205,9 @@ ARN__INLINE void arn_inline_free(void *pointer)
                       arn__inline_directory.root[(uint32_t)(address >> 8) >> 17];
     const struct arn__inline_slice *slice =
         (const struct arn__inline_slice *)(table + (address >> 8 & 0x1ffc0));
-    if (ARN__INLINE_LIKELY((address - slice->place + arn__inline_thread.token) * slice->inverse >=
-                               -((uint64_t)1 << 20) &&
+    uint64_t from_end = arn__inline_thread.token - slice->place;
+    if (ARN__INLINE_LIKELY(!__builtin_add_overflow(from_end, address, &from_end) &&
+                           from_end * slice->inverse >= -((uint64_t)1 << 20) &&
                            !arn__inline_looks_free(block))) {
         struct arn__inline_list *list = slice->frees_to;
         block->link = arn__inline_link_to(list->first);

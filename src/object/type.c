@@ -17,7 +17,8 @@ enum {
 static const uint32_t no_shelf = UINT32_MAX;
 
 static struct lock types_lock;
-static struct arn_type *_Atomic *_Atomic chunks[CHUNKS];
+extern struct arn_type *_Atomic *_Atomic arn__type_chunks[CHUNKS];
+ARN__LAID_LAST struct arn_type *_Atomic *_Atomic arn__type_chunks[CHUNKS];
 static _Atomic uint32_t types;
 static bool types_hidden; /* under the lock */
 
@@ -25,7 +26,7 @@ struct arn_type *arn__type(uint32_t number)
 {
     /* acquire: pairs with the releases of add. */
     struct arn_type *_Atomic *chunk =
-        atomic_load_explicit(&chunks[number >> TYPE_CHUNK_SHIFT], memory_order_acquire);
+        atomic_load_explicit(&arn__type_chunks[number >> TYPE_CHUNK_SHIFT], memory_order_acquire);
     return chunk == NULL ? NULL
                          : atomic_load_explicit(&chunk[number % CHUNK_TYPES], memory_order_acquire);
 }
@@ -106,13 +107,13 @@ static uint32_t add(struct arn_type *type)
     if (number >= TYPES_MOST)
         return 0;
     struct arn_type *_Atomic *chunk =
-        atomic_load_explicit(&chunks[number >> TYPE_CHUNK_SHIFT], memory_order_relaxed);
+        atomic_load_explicit(&arn__type_chunks[number >> TYPE_CHUNK_SHIFT], memory_order_relaxed);
     if (chunk == NULL) {
         /* No block: while blocks are traced, that would walk up the stack, under the lock. */
         chunk = arn__meta_alloc(CHUNK_TYPES * sizeof *chunk);
         if (chunk == NULL)
             return 0;
-        atomic_store_explicit(&chunks[number >> TYPE_CHUNK_SHIFT], chunk, memory_order_release);
+        atomic_store_explicit(&arn__type_chunks[number >> TYPE_CHUNK_SHIFT], chunk, memory_order_release);
     }
     type->number = number;
     atomic_store_explicit(&type->shelf, types_hidden ? no_shelf : number, memory_order_relaxed);

@@ -1,0 +1,104 @@
+/* guard.c - places by chance, and a guard on each side. No locks: a signal handler may make a table. */
+#include "guard.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "os.h"
+#include "secret.h"
+
+/* Places lie this far below the anchor. Libraries, stacks and the program's own mappings come from the top
+ * down: the kernel finds room for them above. */
+static const size_t least_below = (size_t)64 << 20, range_bytes = (size_t)64 << 30;
+/* The first place is closer: a short process pays for page tables. */
+static const size_t first_range_bytes = (size_t)512 << 20;
+
+/* Where address space is free below: the first region of a static program; 0: the dynamic linker. */
+static _Atomic uintptr_t anchor;
+static _Atomic unsigned places;
+
+static uintptr_t find_anchor(void)
+{
+    uintptr_t linker = arn__os_linker();
+    return linker != 0 ? linker : atomic_load_explicit(&anchor, memory_order_relaxed);
+}
+
+char *arn__guard_place(size_t bytes, size_t alignment)
+{
+    uintptr_t from = find_anchor();
+    if (from / 2 < range_bytes || bytes > range_bytes)
+        return NULL;
+    unsigned number = atomic_fetch_add_explicit(&places, 1, memory_order_relaxed);
+    size_t range = number == 0 ? first_range_bytes : range_bytes;
+    uintptr_t distance = least_below + bytes + arn__secret(SECRET_PLACES + number) % range;
+    return (char *)((from - distance) & ~(uintptr_t)(alignment - 1));
+}
+
+/* Where the place is taken, the kernel's choice may not lie at such a multiple. */
+static char *reserve_at_place(size_t bytes, size_t alignment)
+{
+    size_t page_bytes = arn__os_page_bytes(), all = bytes + 2 * page_bytes;
+    char *place = arn__guard_place(all, alignment);
+    if (place == NULL)
+        return NULL;
+    char *start = arn__os_reserve_near(place - page_bytes, all);
+    if (start == NULL || ((uintptr_t)start + page_bytes) % alignment == 0)
+        return start;
+    arn__os_unmap(start, all);
+    return NULL;
+}
+
+size_t arn__guard_room(size_t bytes, size_t alignment)
+{
+    return bytes + alignment + arn__os_page_bytes();
+}
+
+char *arn__guard_cut(char *start, size_t bytes, size_t alignment)
+{
+    size_t page_bytes = arn__os_page_bytes(), all = bytes + 2 * page_bytes;
+    uintptr_t least = (uintptr_t)start + page_bytes;
+    char *base = (char *)((least + alignment - 1) & ~(uintptr_t)(alignment - 1));
+    size_t before = (size_t)(base - page_bytes - start);
+    size_t after = arn__guard_room(bytes, alignment) - all - before;
+    if (before > 0)
+        arn__os_unmap(start, before);
+    if (after > 0)
+        arn__os_unmap(base + bytes + page_bytes, after);
+    return base;
+}
+
+char *arn__guard_reserve(size_t bytes, size_t alignment)
+{
+    char *start = reserve_at_place(bytes, alignment);
+    if (start != NULL) {
+        start += arn__os_page_bytes();
+    } else {
+        start = arn__os_reserve_near(NULL, arn__guard_room(bytes, alignment));
+        if (start != NULL)
+            start = arn__guard_cut(start, bytes, alignment);
+    }
+    return start;
+}
+
+void arn__guard_anchor(const char *start)
+{
+    uintptr_t none = 0;
+    atomic_compare_exchange_strong_explicit(&anchor, &none, (uintptr_t)start, memory_order_relaxed,
+                                            memory_order_relaxed);
+}
+
+bool arn__guard_give(char *base, size_t bytes)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    return arn__os_unmap(base - page_bytes, bytes + 2 * page_bytes);
+}
+
+char *arn__guard_map(size_t bytes)
+{
+    char *base = arn__guard_reserve(bytes, arn__os_page_bytes());
+    if (base != NULL && !arn__os_open(base, bytes)) {
+        arn__guard_give(base, bytes);
+        base = NULL;
+    }
+    return base;
+}
