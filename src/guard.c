@@ -34,28 +34,42 @@ char *arn__guard_place(size_t bytes, size_t alignment)
     return (char *)((from - distance) & ~(uintptr_t)(alignment - 1));
 }
 
+static size_t whole_pages(size_t bytes)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    return (bytes + page_bytes - 1) & ~(page_bytes - 1);
+}
+
+/* What a range takes with its guards. */
+static size_t bytes_of(size_t bytes)
+{
+    return whole_pages(bytes) + 2 * arn__os_page_bytes();
+}
+
 /* Where the place is taken, the kernel's choice may not lie at such a multiple. */
 static char *reserve_at_place(size_t bytes, size_t alignment)
 {
-    size_t page_bytes = arn__os_page_bytes(), all = bytes + 2 * page_bytes;
+    size_t page_bytes = arn__os_page_bytes(), all = bytes_of(bytes);
     char *place = arn__guard_place(all, alignment);
     if (place == NULL)
         return NULL;
     char *start = arn__os_reserve_near(place - page_bytes, all);
-    if (start == NULL || ((uintptr_t)start + page_bytes) % alignment == 0)
-        return start;
+    if (start == NULL)
+        return NULL;
+    if (((uintptr_t)start + page_bytes) % alignment == 0)
+        return start + page_bytes;
     arn__os_unmap(start, all);
     return NULL;
 }
 
 size_t arn__guard_room(size_t bytes, size_t alignment)
 {
-    return bytes + alignment + arn__os_page_bytes();
+    return bytes_of(bytes) + alignment - arn__os_page_bytes();
 }
 
 char *arn__guard_cut(char *start, size_t bytes, size_t alignment)
 {
-    size_t page_bytes = arn__os_page_bytes(), all = bytes + 2 * page_bytes;
+    size_t page_bytes = arn__os_page_bytes(), all = bytes_of(bytes);
     uintptr_t least = (uintptr_t)start + page_bytes;
     char *base = (char *)((least + alignment - 1) & ~(uintptr_t)(alignment - 1));
     size_t before = (size_t)(base - page_bytes - start);
@@ -63,21 +77,17 @@ char *arn__guard_cut(char *start, size_t bytes, size_t alignment)
     if (before > 0)
         arn__os_unmap(start, before);
     if (after > 0)
-        arn__os_unmap(base + bytes + page_bytes, after);
+        arn__os_unmap(base - page_bytes + all, after);
     return base;
 }
 
 char *arn__guard_reserve(size_t bytes, size_t alignment)
 {
-    char *start = reserve_at_place(bytes, alignment);
-    if (start != NULL) {
-        start += arn__os_page_bytes();
-    } else {
-        start = arn__os_reserve_near(NULL, arn__guard_room(bytes, alignment));
-        if (start != NULL)
-            start = arn__guard_cut(start, bytes, alignment);
-    }
-    return start;
+    char *base = reserve_at_place(bytes, alignment);
+    if (base != NULL)
+        return base;
+    char *start = arn__os_reserve_near(NULL, arn__guard_room(bytes, alignment));
+    return start == NULL ? NULL : arn__guard_cut(start, bytes, alignment);
 }
 
 void arn__guard_anchor(const char *start)
@@ -89,8 +99,7 @@ void arn__guard_anchor(const char *start)
 
 bool arn__guard_give(char *base, size_t bytes)
 {
-    size_t page_bytes = arn__os_page_bytes();
-    return arn__os_unmap(base - page_bytes, bytes + 2 * page_bytes);
+    return arn__os_unmap(base - arn__os_page_bytes(), bytes_of(bytes));
 }
 
 char *arn__guard_map(size_t bytes)

@@ -321,7 +321,8 @@ bool arn__region_start(void)
     size_t before = (stacks_are_small ? 2 : 3) * page_bytes;
     size_t most = arn__memory_is_tight() ? 1 : FIRST_ARENAS;
     size_t bytes = before + (most + 1) * ARENA_BYTES;
-    char *place = arn__guard_place(bytes, ARENA_BYTES);
+    /* Under a limit, what the kernel maps beside it needs no other table. */
+    char *place = limited ? NULL : arn__guard_place(bytes, ARENA_BYTES);
     char *start = arn__os_reserve_near(place == NULL ? NULL : place - before, bytes);
     if (start == NULL)
         return false;
@@ -352,6 +353,25 @@ static char *grow_space(size_t bytes, size_t alignment)
     return start == NULL ? NULL : arn__guard_cut(start, bytes, alignment);
 }
 
+/* Right below the region that was made last, whose table may be this one's, too; NULL: something lies there. Below
+ * the first region are its guard and the seeds. */
+static char *reserve_below(size_t bytes, size_t alignment)
+{
+    const struct region *last = arn__regions;
+    while (last->next != NULL)
+        last = last->next;
+    uintptr_t end = (uintptr_t)last->base - (last->guard_bytes > 0 ? ARENA_BYTES : 0);
+    if (end / 2 < bytes)
+        return NULL;
+    char *wanted = (char *)((end - bytes) & ~(uintptr_t)(alignment - 1));
+    char *base = arn__os_reserve_near(wanted, bytes);
+    if (base != NULL && base != wanted) {
+        arn__os_unmap(base, bytes);
+        base = NULL;
+    }
+    return base;
+}
+
 static void *take_space(size_t bytes, size_t alignment)
 {
     char *base;
@@ -360,6 +380,8 @@ static void *take_space(size_t bytes, size_t alignment)
         return base != NULL ? base : arn__guard_reserve(bytes, alignment);
     }
     base = arn__os_grow(&small, bytes, alignment);
+    if (base == NULL)
+        base = reserve_below(bytes, alignment);
     return base != NULL ? base : arn__os_reserve(bytes, alignment);
 }
 

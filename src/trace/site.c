@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "guard.h"
 #include "lock.h"
 #include "os.h"
 #include "table.h"
@@ -45,7 +46,7 @@ static size_t whole_pages(size_t bytes)
 void *arn__trace_map(size_t bytes)
 {
     bytes = whole_pages(bytes);
-    void *start = arn__os_map(bytes);
+    void *start = arn__guard_map(bytes);
     if (start != NULL)
         atomic_fetch_add(&mapped_bytes, bytes);
     return start;
@@ -54,7 +55,7 @@ void *arn__trace_map(size_t bytes)
 void arn__trace_unmap(void *start, size_t bytes)
 {
     bytes = whole_pages(bytes);
-    if (start != NULL && arn__os_unmap(start, bytes))
+    if (start != NULL && arn__guard_give(start, bytes))
         atomic_fetch_sub(&mapped_bytes, bytes);
 }
 

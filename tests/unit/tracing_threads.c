@@ -116,7 +116,7 @@ static void joins_without_barrier(void)
     its_type = nodes_begin(NULL);
     ASSERT_EQ(pthread_create(&thread, NULL, awaits, NULL), 0);
     wait_for(1);
-    arn__os_fail_at(2, 2); /* the first is the mapping of sites */
+    arn__os_fail_at(3, 3); /* the first two map the sites */
     ASSERT_EQ(arn_trace_start(FEW, BOTH), 0);
     arn__os_fail_at(0, 0);
     atomic_store(&turn, 2);
