@@ -353,11 +353,13 @@ static char *grow_space(size_t bytes, size_t alignment)
     return start == NULL ? NULL : arn__guard_cut(start, bytes, alignment);
 }
 
-/* Right below the region that was made last, whose table may be this one's, too; NULL: something lies there. Below
- * the first region are its guard and the seeds. */
+/* Right below the region that was made last, whose table may be this one's, too; NULL: something lies there, or the
+ * first could not be made. Below the first region are its guard and the seeds. */
 static char *reserve_below(size_t bytes, size_t alignment)
 {
     const struct region *last = arn__regions;
+    if (last == NULL)
+        return NULL;
     while (last->next != NULL)
         last = last->next;
     uintptr_t end = (uintptr_t)last->base - (last->guard_bytes > 0 ? ARENA_BYTES : 0);
