@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "os.h"
+#include "peek.h"
 #include "size_class.h"
 
 enum {
@@ -168,18 +169,6 @@ struct directory {
 };
 
 extern struct directory arn__directory;
-
-/* A relaxed load on the fast path. gcc folds no atomic load into the instruction that uses it, so
- * this is a plain one; aligned words are read whole on every machine we know, and the thread
- * sanitizer is shown the atomic. */
-#if !defined(__has_feature)
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-#define ARN__PEEK(object) atomic_load_explicit(&(object), memory_order_relaxed)
-#else
-#define ARN__PEEK(object) (*(const __typeof__(atomic_load(&(object))) *)&(object))
-#endif
 
 /* An address in units of which each descriptor has as many bytes as the slice has units: descriptors are at a 256th
  * of the distances of slices. */

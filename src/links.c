@@ -6,8 +6,8 @@
 
 /* All in one cache line, and in the library's first page of data. */
 #define TOGETHER __attribute__((section(".data"), aligned(8)))
-uint64_t arn__link_times TOGETHER = 0;
-uint64_t arn__link_back TOGETHER = 0;
+_Atomic uint64_t arn__link_times TOGETHER = 0;
+_Atomic uint64_t arn__link_back TOGETHER = 0;
 uint64_t arn__link_bias TOGETHER = (uint64_t)1 << ARN__ADDRESS_BITS;
 uint64_t arn__link_least TOGETHER = -((uint64_t)1 << ARN__ADDRESS_BITS);
 
@@ -24,9 +24,10 @@ static uint64_t inverse_of(uint64_t odd)
 
 void arn__links_begin(void)
 {
-    if (arn__link_times != 0)
+    /* relaxed: whoever has a block has come by here since. */
+    if (atomic_load_explicit(&arn__link_times, memory_order_relaxed) != 0)
         return;
     uint64_t times = arn__secret(SECRET_LINKS) | 1;
-    arn__link_back = inverse_of(times);
-    arn__link_times = times;
+    atomic_store_explicit(&arn__link_back, inverse_of(times), memory_order_relaxed);
+    atomic_store_explicit(&arn__link_times, times, memory_order_relaxed);
 }

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "peek.h"
+
 /* A free block, by its first word. */
 struct block {
     uint64_t link;
@@ -29,8 +31,8 @@ struct block {
 /* What a process's links are made of. Variables, each by itself, also the two that never change: so the fast paths
  * have them in the instructions that use them. */
 #define ARN__HIDDEN __attribute__((visibility("hidden"))) /* no look into the table of global addresses */
-extern ARN__HIDDEN uint64_t arn__link_times, arn__link_back; /* 0 before the first block */
-extern ARN__HIDDEN uint64_t arn__link_bias;                  /* above every address */
+extern ARN__HIDDEN _Atomic uint64_t arn__link_times, arn__link_back; /* 0 before the first block */
+extern ARN__HIDDEN uint64_t arn__link_bias;                          /* above every address */
 extern ARN__HIDDEN uint64_t arn__link_least; /* of a link that is read, before the bias: -arn__link_bias */
 
 /* The end of every list: readable, never handed out, and no link. */
@@ -41,18 +43,19 @@ static inline struct block *arn__link_end(void)
     return (struct block *)&arn__no_block;
 }
 
-/* Draws the secret. Before the first block; again it does nothing. */
+/* Draws the secret; again it does nothing. One thread at a time, and before its first block each thread. */
 void arn__links_begin(void);
 
 static inline uint64_t arn__link_to(const struct block *next)
 {
-    return ((uintptr_t)next - arn__link_bias) * arn__link_times;
+    return ((uintptr_t)next - arn__link_bias) * ARN__PEEK(arn__link_times);
 }
 
-/* A link without its factor: how far below the bias it leads. */
+/* A link without its factor: how far below the bias it leads.
+ * relaxed: another thread may be drawing the secret while this one, which has no block yet, finds its lists empty. */
 static inline uint64_t arn__link_below(uint64_t link)
 {
-    return link * arn__link_back;
+    return link * ARN__PEEK(arn__link_back);
 }
 
 /* It may be a link: all that is worth to be known on the way of a valid free. */
