@@ -18,6 +18,7 @@ enum { ARN__ADDRESS_BITS = 47 };
 #else
 enum { ARN__ADDRESS_BITS = 48 };
 #endif
+
 /* For large variables of zeros that few programs touch: linkers lay common symbols behind all others, which are on
  * fewer pages then. Not for static ones. */
 #define ARN__LAID_LAST __attribute__((common, visibility("hidden")))
