@@ -161,14 +161,21 @@ struct directory {
     /* Distance from `nowhere` to the tract's table; 0: there is none. Set once, never reset. */
     _Atomic uintptr_t root[ROOT_ENTRIES];
     struct descriptor nowhere[TRACT_SLICES]; /* never written */
-    /* The first region's: a small program makes no system call for it. Like the page below it is here because whole
-     * pages between other variables would spread those over more pages. */
-    struct tract first;
-    /* For what must be alone on a page: see thread.c. */
-    _Alignas(ARN__PAGE_BYTES_MOST) char page[ARN__PAGE_BYTES_MOST];
+    /* The first region's: a small program makes no system call for it. It is here because whole pages between other
+     * variables would spread those over more pages; and at no multiple of a page, which would push all variables off
+     * the page that initialised ones begin. See arn__head. */
+    _Alignas(ARENA_SLICES * sizeof(struct descriptor)) struct tract first;
+    char around_page[2 * ARN__PAGE_BYTES_MOST];
 };
 
 extern struct directory arn__directory;
+
+/* For what must be alone on a page: see thread.c. */
+static inline void *arn__directory_page(void)
+{
+    uintptr_t end = (uintptr_t)arn__directory.around_page + ARN__PAGE_BYTES_MOST;
+    return (void *)(end & ~(uintptr_t)(ARN__PAGE_BYTES_MOST - 1));
+}
 
 /* An address in units of which each descriptor has as many bytes as the slice has units: descriptors are at a 256th
  * of the distances of slices. */
@@ -247,7 +254,7 @@ static inline enum kind arn__kind(const struct descriptor *d)
 }
 
 /* A pool's first slice, from any of them: a pool of n slices begins at a multiple of n, and tables at a
- * multiple of a page. */
+ * multiple of an arena's descriptors. */
 static inline struct descriptor *arn__head(const struct descriptor *d)
 {
     uintptr_t bytes = arn__size_classes[d->class_idx].slices * sizeof *d;

@@ -50,7 +50,7 @@ struct deferred {
 };
 static struct deferred *_Atomic deferred_blocks;
 
-/* ---- a page that reads as zero in a child, however it was forked: arn__directory.page ---- */
+/* ---- a page that reads as zero in a child, however it was forked: arn__directory_page ---- */
 
 struct control {
     _Atomic uint32_t state; /* enum child_state */
@@ -201,7 +201,7 @@ static bool start(void)
 {
     if (!arn__region_start())
         return false;
-    struct control *fresh = (struct control *)arn__directory.page;
+    struct control *fresh = arn__directory_page();
     arn__os_wipe_on_fork(fresh, arn__os_page_bytes());
     pthread_atfork(NULL, NULL, tell_survivor);
     atomic_store(&fresh->process, arn__os_process());
