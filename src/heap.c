@@ -308,8 +308,10 @@ static bool fill(struct descriptor *pool, bool *fresh)
     *fresh = false;
     if (pool->local.first != arn__link_end() || arn__pool_take_remote(pool) > 0)
         return true;
+    if (arn__pool_carve(pool) == 0)
+        return false;
     *fresh = arn__has_flag(pool, POOL_FRESH);
-    return arn__pool_carve(pool) > 0;
+    return true;
 }
 
 static bool refill_current(struct heap *heap, struct descriptor *pool, bool *fresh)

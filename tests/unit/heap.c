@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "options.h"
 #include "pattern.h"
+#include "sanitized.h"
 #include "shim.h"
 #include "stats.h"
 #include "thread.h"
@@ -39,6 +40,47 @@ static void run_thread(void *(*body)(void *), void *argument)
     pthread_t thread;
     ASSERT_EQ(pthread_create(&thread, NULL, body, argument), 0);
     pthread_join(thread, NULL);
+}
+
+/* ---- memory that was never written is not zeroed again: not to be mistaken ---- */
+
+enum { HANDED = 64 };
+
+static _Atomic(char *) handed[HANDED];
+static atomic_bool handing;
+
+static void *frees_what_is_handed(void *unused)
+{
+    while (atomic_load(&handing)) {
+        for (unsigned i = 0; i < HANDED; i++) {
+            if (atomic_load(&handed[i]) != NULL)
+                arn_free(atomic_exchange(&handed[i], NULL));
+        }
+    }
+    return unused;
+}
+
+/* Blocks come back while the pool that they are of is being given up as full: pools of the largest class have 8. */
+static void zeroed_beside_remote_frees(void)
+{
+    pthread_t thread;
+    atomic_store(&handing, true);
+    ASSERT_EQ(pthread_create(&thread, NULL, frees_what_is_handed, NULL), 0);
+    for (unsigned i = 0; i < (EMULATED || SANITIZED ? 20000 : 300000); i++) {
+        char *block = arn_calloc(1, POOLED_BYTES), *last = block + POOLED_BYTES - 1;
+        ASSERT_EQ(*last, 0);
+        *last = 1;
+        arn_free(atomic_exchange(&handed[i % HANDED], block));
+    }
+    atomic_store(&handing, false);
+    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < HANDED; i++)
+        arn_free(atomic_load(&handed[i]));
+}
+
+TEST(heap, calloc_zeroes_what_others_have_just_freed)
+{
+    IN_OWN_PROCESS(zeroed_beside_remote_frees());
 }
 
 static void touches_one_page(void)
