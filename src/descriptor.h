@@ -4,7 +4,7 @@
  * tract in use has a table: a descriptor and a remote word per slice and a record per arena, 1,216
  * bytes per arena, in lazily touched memory away from the blocks, between guards. root[] finds the
  * table; where there is none it is 0, which leads to a table of zeros: a foreign pointer is looked up like any other and
- * found to have no owner. Nothing is read through the pointer itself.
+ * found to be in no pool. Nothing is read through the pointer itself.
  *
  * The root has an entry for each tract of 1 TiB; tracts whose addresses differ by a multiple of that
  * share one. Only one of them can have a table: where the OS offers address space in another one,

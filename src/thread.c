@@ -55,8 +55,8 @@ static struct deferred *_Atomic deferred_blocks;
 struct control {
     _Atomic uint32_t state; /* enum child_state */
     _Atomic int process;    /* for which the state is CHILD_READY */
-    /* What was freed in this process before it was mended, without marks: mending drops the
-     * other list, and recovery finds and links what is marked. */
+    /* What was freed in this process before it was mended, with the first word left alone: mending drops the
+     * other list, and recovery finds what holds a link, and links it. */
     struct deferred *_Atomic early;
     struct heap *_Atomic survivor; /* the forking thread's heap, when fork() told */
     atomic_bool told;              /* it did; NULL: that thread has no heap */

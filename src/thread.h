@@ -77,7 +77,7 @@ bool arn__thread_take_traceback(struct traceback *traceback);
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
 
-/* A block of a pool (marked, if the process is settled), a run or a span (deferred) that a signal handler
+/* A block of a pool (its first word a link, if the process is settled), a run or a span (deferred) that a signal handler
  * freed, or a thread of a child that is still to be mended: to be given back when somebody enters next. */
 void arn__thread_defer_free(void *block);
 
