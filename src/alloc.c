@@ -93,16 +93,17 @@ static size_t usable(void *block)
     return arn__kind(d) == KIND_POOL ? arn__size_classes[d->class_idx].block_bytes : d->block_bytes;
 }
 
+/* Checked blocks are overwritten where they are checked. */
 static void perturb_taken(void *block, size_t bytes)
 {
-    if (__builtin_expect(arn__options.perturb != 0, false))
+    if (!CHECKED_BLOCKS && __builtin_expect(arn__options.perturb != 0, false))
         memset(block, ~(int)arn__options.perturb, bytes);
 }
 
 /* Before it is anybody else's. A map is about to go. */
 static void perturb_freed(void *block)
 {
-    if (__builtin_expect(arn__options.perturb != 0, false) &&
+    if (!CHECKED_BLOCKS && __builtin_expect(arn__options.perturb != 0, false) &&
         arn__kind(arn__descriptor(block)) != KIND_MAP)
         memset(block, (int)arn__options.perturb, usable(block));
 }
@@ -224,14 +225,9 @@ ARN__ENTRY void *arn__calloc(size_t count, size_t bytes)
     return block != NULL ? block : alloc_slow(total, 1, class_idx, true);
 }
 
-static bool is_power_of_two(size_t value)
-{
-    return value != 0 && (value & (value - 1)) == 0;
-}
-
 ARN__ENTRY void *arn__aligned_slow(size_t alignment, size_t bytes)
 {
-    if (!is_power_of_two(alignment)) {
+    if (!arn__is_power_of_two(alignment)) {
         errno = EINVAL;
         return NULL;
     }
@@ -250,6 +246,7 @@ static const char inside_large[] = "inside a large block, not its start";
 static const char not_start[] = "not the start of a block";
 static const char freed_twice[] = "double free";
 static const char used_after[] = "already freed";
+static const char other_size[] = "not of the size that it is said to have";
 static const char object[] = "to be released by arn_decref";
 
 static void say(const char *function, const void *pointer, const char *reason)
@@ -309,8 +306,10 @@ static const char *misuse_of(const void *pointer, const char *twice)
     const struct descriptor *d = arn__descriptor_if_ours(pointer);
     if ((uintptr_t)pointer >> ARN__ADDRESS_BITS != 0)
         return wild;
-    if (arn__kind(d) == KIND_NONE)
+    if (arn__kind(d) == KIND_NONE || arn__kind(d) == KIND_GUARD)
         return why_not(pointer);
+    if (arn__kind(d) == KIND_EMPTY)
+        return not_start;
     if (arn__holds_objects(d))
         return object;
     if (arn__kind(d) != KIND_POOL)
@@ -407,6 +406,27 @@ void arn__free_emptied(const void *block)
         return; /* a handler, as its thread went in or out: the next collection finds the pool */
     arn__heap_pool_emptied(heap, arn__head(arn__descriptor(block)));
     arn__thread_leave(heap);
+}
+
+/* A block of a pool of more than 64 bytes is more than half full, as realloc leaves it. */
+static bool cannot_be(size_t bytes, size_t block_bytes, size_t alignment)
+{
+    return bytes > block_bytes ||
+           (alignment <= QUANTUM_BYTES && block_bytes > 64 && bytes <= block_bytes / 2);
+}
+
+bool arn__has_bytes(void *block, size_t bytes, size_t alignment, const char *function)
+{
+    if (block == NULL)
+        return true;
+    const char *misuse = misuse_of(block, freed_twice);
+    const struct descriptor *d = arn__descriptor(block);
+    if (misuse == NULL && (arn__kind(d) == KIND_POOL ? cannot_be(bytes, usable(block), alignment)
+                                                     : bytes > usable(block)))
+        misuse = other_size;
+    if (misuse != NULL)
+        say(function, block, misuse);
+    return misuse == NULL;
 }
 
 /* ---- looking, resizing ---- */
@@ -574,86 +594,17 @@ bool arn__trim(size_t keep_bytes)
     return purged || released_regions;
 }
 
-/* ---- public names ---- */
-
-ARN__ENTRY void *arn_malloc(size_t bytes)
-{
-    return arn__malloc(bytes);
-}
-
-void arn_free(void *block)
-{
-    arn__free(block, "arn_free");
-}
-
-void arn_free_sized(void *block, size_t bytes)
-{
-    (void)bytes;
-    arn__free(block, "arn_free_sized");
-}
-
-void arn_free_aligned_sized(void *block, size_t alignment, size_t bytes)
-{
-    (void)alignment;
-    (void)bytes;
-    arn__free(block, "arn_free_aligned_sized");
-}
-
-ARN__ENTRY void *arn_calloc(size_t count, size_t bytes)
-{
-    return arn__calloc(count, bytes);
-}
-
-ARN__ENTRY void *arn_realloc(void *block, size_t bytes)
-{
-    return arn__realloc(block, bytes, "arn_realloc");
-}
-
-ARN__ENTRY void *arn_reallocarray(void *block, size_t count, size_t bytes)
-{
-    size_t total;
-    if (__builtin_mul_overflow(count, bytes, &total)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return arn__realloc(block, total, "arn_reallocarray");
-}
-
-ARN__ENTRY void *arn_aligned_alloc(size_t alignment, size_t bytes)
-{
-    return arn__aligned(alignment, bytes);
-}
-
-ARN__ENTRY int arn_posix_memalign(void **block, size_t alignment, size_t bytes)
-{
-    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
-        return EINVAL;
-    void *result = arn__aligned(alignment, bytes);
-    if (result == NULL)
-        return ENOMEM;
-    *block = result;
-    return 0;
-}
+/* ---- what libc makes of sizes and alignments ---- */
 
 /* glibc rounds up what is not a power of two. */
 size_t arn__memalign_power(size_t alignment)
 {
-    if (__builtin_expect(is_power_of_two(alignment), true))
+    if (__builtin_expect(arn__is_power_of_two(alignment), true))
         return alignment;
     size_t power = QUANTUM_BYTES;
     while (power != 0 && power < alignment)
         power *= 2;
     return power;
-}
-
-ARN__ENTRY void *arn_memalign(size_t alignment, size_t bytes)
-{
-    return arn__aligned(arn__memalign_power(alignment), bytes);
-}
-
-ARN__ENTRY void *arn_valloc(size_t bytes)
-{
-    return arn__aligned(arn__os_page_bytes(), bytes);
 }
 
 size_t arn__pvalloc_bytes(size_t bytes)
@@ -663,19 +614,4 @@ size_t arn__pvalloc_bytes(size_t bytes)
         return bytes;
     size_t rounded = (bytes + page_bytes - 1) & ~(page_bytes - 1);
     return rounded == 0 ? page_bytes : rounded;
-}
-
-ARN__ENTRY void *arn_pvalloc(size_t bytes)
-{
-    return arn__aligned(arn__os_page_bytes(), arn__pvalloc_bytes(bytes));
-}
-
-size_t arn_malloc_usable_size(void *block)
-{
-    return arn__usable(block, "arn_malloc_usable_size");
-}
-
-int arn_malloc_trim(size_t keep_bytes)
-{
-    return arn__trim(keep_bytes);
 }

@@ -42,6 +42,9 @@ ARN__SLOW void *arn__aligned_slow(size_t alignment, size_t bytes);
 
 size_t arn__usable(void *block, const char *function);
 
+/* The whole of arn__may_have. */
+ARN__SLOW bool arn__has_bytes(void *block, size_t bytes, size_t alignment, const char *function);
+
 /* False: no block that this process has, or had; of NULL, too. */
 bool arn__may_be_ours(const void *pointer);
 
@@ -57,6 +60,11 @@ void arn__perturb(unsigned value);
 
 /* malloc_trim: collects this thread's heap, purges down to keep_bytes; true if any went back. */
 bool arn__trim(size_t keep_bytes);
+
+static inline bool arn__is_power_of_two(size_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
 
 /* The compiler adds up an address that is used twice, which x86 does for nothing in each use: hides
  * that it is the same. */
@@ -111,6 +119,16 @@ static inline bool arn__is_own(uintptr_t *index, const struct block *block)
     return __builtin_expect(
                arn__is_multiple_below(from_end, arn__descriptor_at(*index)->inverse), true) &&
            __builtin_expect(!arn__link_may_be(arn__link_below(block->link)), true);
+}
+
+/* Whether a block that is to be freed can be of this size; says so if not. Most can, by their class: more than half
+ * full, or with fewer than 64 bytes to spare. */
+static inline bool arn__may_have(void *block, size_t bytes, size_t alignment, const char *function)
+{
+    const struct descriptor *d = arn__descriptor(block);
+    size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
+    return __builtin_expect(block_bytes - bytes < (block_bytes / 2 | 63), true) ||
+           arn__has_bytes(block, bytes, alignment, function);
 }
 
 static inline void arn__free(void *pointer, const char *function)

@@ -44,6 +44,8 @@ struct bin;
 /* What a slice is for. */
 enum kind {
     KIND_NONE,    /* nothing: free, or not ours */
+    KIND_GUARD,   /* between pools, inaccessible */
+    KIND_EMPTY,   /* blocks of no bytes: see empty.h */
     KIND_POOL,    /* blocks of one size class */
     KIND_OBJECTS, /* objects of one type: see object/typed_pool.h */
     KIND_RUN,     /* one large block in slices of one arena */
@@ -99,6 +101,7 @@ struct descriptor {
     union {
         /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
         struct free_list *frees_to;
+        uint64_t asked; /* of a large block: see checked.h */
         struct {                /* of objects */
             uint32_t young_idx; /* with an EVENT_YOUNG: in the domain's array of such pools */
             uint32_t pass_idx;  /* 0: no part of the collection that runs */

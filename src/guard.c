@@ -47,10 +47,9 @@ static size_t bytes_of(size_t bytes)
 }
 
 /* Where the place is taken, the kernel's choice may not lie at such a multiple. */
-static char *reserve_at_place(size_t bytes, size_t alignment)
+static char *reserve_at(char *place, size_t bytes, size_t alignment)
 {
     size_t page_bytes = arn__os_page_bytes(), all = bytes_of(bytes);
-    char *place = arn__guard_place(all, alignment);
     if (place == NULL)
         return NULL;
     char *start = arn__os_reserve_near(place - page_bytes, all);
@@ -81,13 +80,16 @@ char *arn__guard_cut(char *start, size_t bytes, size_t alignment)
     return base;
 }
 
-char *arn__guard_reserve(size_t bytes, size_t alignment)
+static char *reserve_anywhere(size_t bytes, size_t alignment)
 {
-    char *base = reserve_at_place(bytes, alignment);
-    if (base != NULL)
-        return base;
     char *start = arn__os_reserve_near(NULL, arn__guard_room(bytes, alignment));
     return start == NULL ? NULL : arn__guard_cut(start, bytes, alignment);
+}
+
+char *arn__guard_reserve(size_t bytes, size_t alignment)
+{
+    char *base = reserve_at(arn__guard_place(bytes_of(bytes), alignment), bytes, alignment);
+    return base != NULL ? base : reserve_anywhere(bytes, alignment);
 }
 
 void arn__guard_anchor(const char *start)
@@ -95,6 +97,38 @@ void arn__guard_anchor(const char *start)
     uintptr_t none = 0;
     atomic_compare_exchange_strong_explicit(&anchor, &none, (uintptr_t)start, memory_order_relaxed,
                                             memory_order_relaxed);
+}
+
+/* Where maps that are close to each other lie; its place is drawn with the first of them. */
+static const size_t near_bytes = (size_t)1 << 30;
+static _Atomic uintptr_t near;
+static _Atomic uint64_t maps;
+
+static uintptr_t find_near(void)
+{
+    uintptr_t found = atomic_load_explicit(&near, memory_order_relaxed);
+    if (found != 0)
+        return found;
+    uintptr_t drawn = (uintptr_t)arn__guard_place(near_bytes, near_bytes);
+    return atomic_compare_exchange_strong(&near, &found, drawn) ? drawn : found;
+}
+
+void *arn__guard_map_near(size_t bytes, size_t alignment)
+{
+    uintptr_t start = find_near();
+    char *base = NULL;
+    if (start != 0 && bytes_of(bytes) < near_bytes / 2) {
+        uint64_t number = atomic_fetch_add_explicit(&maps, 1, memory_order_relaxed);
+        size_t distance = arn__secret(SECRET_MAPS + (unsigned)number) % (near_bytes - bytes_of(bytes));
+        base = reserve_at((char *)((start + distance) & ~(uintptr_t)(alignment - 1)), bytes, alignment);
+    }
+    if (base == NULL)
+        base = reserve_anywhere(bytes, alignment);
+    if (base != NULL && !arn__os_open(base, bytes)) {
+        arn__guard_give(base, bytes);
+        base = NULL;
+    }
+    return base;
 }
 
 bool arn__guard_give(char *base, size_t bytes)

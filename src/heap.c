@@ -6,6 +6,7 @@
 
 #include "diag.h"
 #include "purge.h"
+#include "quarantine.h"
 #include "shard.h"
 
 enum { LOOKED_AT = 4 };
@@ -24,6 +25,29 @@ void arn__heap_init(struct heap *heap)
         heap->lists[c].free.first = arn__link_end();
         for (; i < arn__size_classes[c].block_bytes >> QUANTUM_SHIFT; i++)
             heap->list_index[i] = (uint8_t)(c * units);
+    }
+}
+
+/* ---- quarantine ---- */
+
+void arn__quarantine_check(struct block *block, const char *function)
+{
+    if (block->link != 0)
+        arn__misuse(function, block,
+                    "overwritten after it was freed, or past the end of the block before");
+    block->link = 0;
+}
+
+static void release_quarantine(struct heap *heap)
+{
+    struct block **end = heap->quarantine + QUARANTINE_PLACES;
+    for (struct block **place = heap->quarantine; place != end; place++) {
+        struct block *block = *place;
+        if (block == NULL)
+            continue;
+        *place = NULL;
+        arn__quarantine_check(block, "free");
+        arn__heap_free(heap, block);
     }
 }
 
@@ -463,6 +487,7 @@ static void collect_partial(struct heap *heap, unsigned class_idx)
 
 void arn__heap_collect(struct heap *heap)
 {
+    release_quarantine(heap);
     arn__heap_wake(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool = retire_current(heap, c);
@@ -500,6 +525,7 @@ static unsigned current_slices(const struct heap *heap)
 
 bool arn__heap_abandon_but_current(struct heap *heap)
 {
+    release_quarantine(heap);
     wake_all(heap);
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool;

@@ -25,6 +25,14 @@ enum {
     SET_ASIDE_MOST_SLICES = 128,
 };
 
+/* Places of a heap's quarantine: for blocks to 512 bytes, to 4 KiB, and beyond. At most 224 KiB wait there. */
+enum {
+    QUARANTINE_SMALL = CHECKED_BLOCKS ? 64 : 0,
+    QUARANTINE_MEDIUM = CHECKED_BLOCKS ? 16 : 0,
+    QUARANTINE_LARGE = CHECKED_BLOCKS ? 4 : 0,
+    QUARANTINE_PLACES = QUARANTINE_SMALL + QUARANTINE_MEDIUM + QUARANTINE_LARGE,
+};
+
 struct thread;
 
 /* 16 bytes: a class's is found by a shift. */
@@ -63,6 +71,8 @@ struct heap {
     bool forsaken;          /* its thread was found gone. Under the heaps' lock */
     /* Its thread's, to hide the heap from it; NULL: not to be touched. See arn__thread_hide_all. */
     _Atomic(struct thread *) seat;
+    uint64_t chance; /* what the next number of chance is made of; 0: there is no quarantine */
+    struct block *quarantine[QUARANTINE_PLACES]; /* wiped, or NULL: see quarantine.h */
     bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
     unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
 };

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alloc.h"
+#include "face.h"
 #include "catch.h"
 #include "diag.h"
 #include "interpose.h"
@@ -78,12 +78,12 @@ bool arn__interpose_has_malloc(void)
 
 EXPORT void *malloc(size_t bytes)
 {
-    return arn__malloc(bytes);
+    return arn__take(bytes, ORIGIN_MALLOC);
 }
 
 EXPORT void free(void *block)
 {
-    arn__free(block, "free");
+    arn__give(block, "free", CLAIM_OF_MALLOC);
 }
 
 /* By the malloc and free that are another's, who has left out this. */
@@ -91,7 +91,7 @@ static SELDOM void *calloc_elsewhere(size_t count, size_t bytes)
 {
     size_t total;
     if (!IS_ANOTHERS(free) || IS_ANOTHERS(calloc))
-        return arn__calloc(count, bytes);
+        return arn__take_zeroed(count, bytes);
     if (__builtin_mul_overflow(count, bytes, &total)) {
         errno = ENOMEM;
         return NULL;
@@ -104,12 +104,12 @@ EXPORT void *calloc(size_t count, size_t bytes)
 {
     if (IS_ANOTHERS(malloc))
         return calloc_elsewhere(count, bytes);
-    return arn__calloc(count, bytes);
+    return arn__take_zeroed(count, bytes);
 }
 
 EXPORT void *realloc(void *block, size_t bytes)
 {
-    return arn__realloc(block, bytes, "realloc");
+    return arn__take_again(block, bytes, "realloc");
 }
 
 /* By a call even if realloc is ours: tools look at calls of it, too. So are the other forms of free. */
@@ -123,14 +123,22 @@ EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
     return realloc(block, total);
 }
 
-EXPORT void free_sized(void *block, UNUSED size_t bytes)
+static inline void free_as(void *block, const char *function, struct claim claim)
 {
-    free(block);
+    if (IS_ANOTHERS(free))
+        free(block);
+    else
+        arn__give(block, function, claim);
 }
 
-EXPORT void free_aligned_sized(void *block, UNUSED size_t alignment, UNUSED size_t bytes)
+EXPORT void free_sized(void *block, size_t bytes)
 {
-    free(block);
+    free_as(block, "free_sized", (struct claim){ORIGIN_MALLOC, bytes, 1});
+}
+
+EXPORT void free_aligned_sized(void *block, size_t alignment, size_t bytes)
+{
+    free_as(block, "free_aligned_sized", (struct claim){ORIGIN_MALLOC, bytes, alignment});
 }
 
 EXPORT void cfree(void *block)
@@ -177,13 +185,13 @@ static SELDOM void *aligned_elsewhere(size_t alignment, size_t bytes)
         served = aligned_by_another(&block, alignment, bytes);
         arn__thread.aligns = false;
     }
-    return served ? block : arn__aligned(alignment, bytes);
+    return served ? block : arn__take_aligned(alignment, bytes, ORIGIN_MALLOC);
 }
 
 /* Whether the name was reached that the program meant: if it is another's, he asks for ours. */
 #define ALIGNED(name, alignment, bytes)                                         \
     (IS_ELSEWHERE() && !IS_ANOTHERS(name) ? aligned_elsewhere(alignment, bytes) \
-                                          : arn__aligned(alignment, bytes))
+                                          : arn__take_aligned(alignment, bytes, ORIGIN_MALLOC))
 
 EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
 {
@@ -224,7 +232,7 @@ EXPORT size_t malloc_usable_size(void *block)
 {
     if (IS_ANOTHERS(free) && !arn__may_be_ours(block))
         return 0;
-    return arn__usable(block, "malloc_usable_size");
+    return arn__taken_bytes(block, "malloc_usable_size");
 }
 
 /* ---- glibc's own names for them ---- */
@@ -470,17 +478,17 @@ static SELDOM void free_elsewhere(void *block)
     free(block);
 }
 
-ARN__ENTRY static inline void *try_new(size_t bytes, size_t alignment)
+ARN__ENTRY static inline void *try_new(size_t bytes, size_t alignment, enum origin origin)
 {
     if (alignment == 0)
-        return IS_ANOTHERS(malloc) ? malloc_elsewhere(bytes) : arn__malloc(bytes);
+        return IS_ANOTHERS(malloc) ? malloc_elsewhere(bytes) : arn__take(bytes, origin);
     if (IS_ANOTHERS(aligned_alloc) || IS_ELSEWHERE())
         return aligned_elsewhere(alignment, bytes);
-    return arn__aligned(alignment, bytes);
+    return arn__take_aligned(alignment, bytes, origin);
 }
 
 /* [new.delete.single]: try, call the new handler, try again; without one, throw. */
-ARN__ENTRY static __attribute__((noinline)) void *new_slow(size_t bytes, size_t alignment)
+ARN__ENTRY static __attribute__((noinline)) void *new_slow(size_t bytes, size_t alignment, enum origin origin)
 {
     void *block;
     do {
@@ -489,36 +497,46 @@ ARN__ENTRY static __attribute__((noinline)) void *new_slow(size_t bytes, size_t 
             throw_bad_alloc();
         else
             handler();
-        block = try_new(bytes, alignment);
+        block = try_new(bytes, alignment, origin);
     } while (block == NULL);
     return block;
 }
 
-static inline void *new_or_throw(size_t bytes, size_t alignment)
+static inline void *new_or_throw(size_t bytes, size_t alignment, enum origin origin)
 {
-    void *block = try_new(bytes, alignment);
-    return __builtin_expect(block != NULL, true) ? block : new_slow(bytes, alignment);
+    void *block = try_new(bytes, alignment, origin);
+    return __builtin_expect(block != NULL, true) ? block : new_slow(bytes, alignment, origin);
 }
 
 OPERATOR(void *, cxx_new, "_Znwm", size_t bytes)
 {
-    return new_or_throw(bytes, 0);
+    return new_or_throw(bytes, 0, ORIGIN_NEW);
 }
 
 OPERATOR(void *, cxx_new_aligned, "_ZnwmSt11align_val_t", size_t bytes, size_t alignment)
 {
-    return new_or_throw(bytes, alignment);
+    return new_or_throw(bytes, alignment, ORIGIN_NEW);
 }
+
+/* These are the program's, or ours: the names resolve to the one that is in force. */
+static void *own_new(size_t bytes) __attribute__((alias("_Znwm")));
+static void *own_new_aligned(size_t bytes, size_t alignment)
+    __attribute__((alias("_ZnwmSt11align_val_t")));
 
 OPERATOR(void *, cxx_new_array, "_Znam", size_t bytes)
 {
-    return cxx_new(bytes);
+    return cxx_new == own_new ? new_or_throw(bytes, 0, ORIGIN_NEW_ARRAY) : cxx_new(bytes);
 }
 
 OPERATOR(void *, cxx_new_array_aligned, "_ZnamSt11align_val_t", size_t bytes, size_t alignment)
 {
-    return cxx_new_aligned(bytes, alignment);
+    return cxx_new_aligned == own_new_aligned ? new_or_throw(bytes, alignment, ORIGIN_NEW_ARRAY)
+                                              : cxx_new_aligned(bytes, alignment);
 }
+
+static void *own_new_array(size_t bytes) __attribute__((alias("_Znam")));
+static void *own_new_array_aligned(size_t bytes, size_t alignment)
+    __attribute__((alias("_ZnamSt11align_val_t")));
 
 /* What a nothrow form asks for, and gets. */
 struct request {
@@ -541,28 +559,20 @@ static void call_handler(void *argument)
     (*(new_handler *)argument)();
 }
 
-/* These are the program's, or ours: the names resolve to the one that is in force. */
-static void *own_new(size_t bytes) __attribute__((alias("_Znwm")));
-static void *own_new_aligned(size_t bytes, size_t alignment)
-    __attribute__((alias("_ZnwmSt11align_val_t")));
-static void *own_new_array(size_t bytes) __attribute__((alias("_Znam")));
-static void *own_new_array_aligned(size_t bytes, size_t alignment)
-    __attribute__((alias("_ZnamSt11align_val_t")));
-
 /* As the throwing form, with NULL for an exception: the program's, if it has one; else ours, without
  * the throw and the catch of what nobody sees. */
-ARN__ENTRY static void *new_nothrow(size_t bytes, size_t alignment)
+ARN__ENTRY static void *new_nothrow(size_t bytes, size_t alignment, enum origin origin)
 {
     if (alignment == 0 ? cxx_new != own_new : cxx_new_aligned != own_new_aligned) {
         struct request request = {cxx_new, cxx_new_aligned, bytes, alignment, NULL};
         return arn__returns(call_new, &request) ? request.block : NULL;
     }
-    void *block = try_new(bytes, alignment);
+    void *block = try_new(bytes, alignment, origin);
     while (__builtin_expect(block == NULL, false)) {
         new_handler handler = handler_now();
         if (handler == NULL || !arn__returns(call_handler, &handler))
             return NULL;
-        block = try_new(bytes, alignment);
+        block = try_new(bytes, alignment, origin);
     }
     return block;
 }
@@ -574,12 +584,12 @@ ARN__ENTRY static void *new_array_nothrow(size_t bytes, size_t alignment)
         struct request request = {cxx_new_array, cxx_new_array_aligned, bytes, alignment, NULL};
         return arn__returns(call_new, &request) ? request.block : NULL;
     }
-    return new_nothrow(bytes, alignment);
+    return new_nothrow(bytes, alignment, ORIGIN_NEW_ARRAY);
 }
 
 OPERATOR(void *, cxx_new_nothrow, "_ZnwmRKSt9nothrow_t", size_t bytes, UNUSED const void *tag)
 {
-    return new_nothrow(bytes, 0);
+    return new_nothrow(bytes, 0, ORIGIN_NEW);
 }
 
 OPERATOR(void *, cxx_new_array_nothrow, "_ZnamRKSt9nothrow_t", size_t bytes, UNUSED const void *tag)
@@ -590,7 +600,7 @@ OPERATOR(void *, cxx_new_array_nothrow, "_ZnamRKSt9nothrow_t", size_t bytes, UNU
 OPERATOR(void *, cxx_new_aligned_nothrow, "_ZnwmSt11align_val_tRKSt9nothrow_t", size_t bytes,
          size_t alignment, UNUSED const void *tag)
 {
-    return new_nothrow(bytes, alignment);
+    return new_nothrow(bytes, alignment, ORIGIN_NEW);
 }
 
 OPERATOR(void *, cxx_new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothrow_t", size_t bytes,
@@ -599,26 +609,62 @@ OPERATOR(void *, cxx_new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothro
     return new_array_nothrow(bytes, alignment);
 }
 
-OPERATOR(void, cxx_delete, "_ZdlPv", void *block)
+/* By which of the forms of new a block was made is known where that is ours. */
+static inline void delete_as(void *block, enum origin origin, size_t bytes, size_t alignment)
 {
+    bool is_known = origin == ORIGIN_NEW_ARRAY ? cxx_new_array == own_new_array && cxx_new == own_new
+                                               : cxx_new == own_new;
     if (IS_ANOTHERS(free))
         free_elsewhere(block);
     else
-        arn__free(block, "operator delete");
+        arn__give(block, origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
+                  (struct claim){is_known ? origin : ORIGIN_UNTOLD, bytes, alignment});
 }
 
-OPERATOR(void, cxx_delete_aligned, "_ZdlPvSt11align_val_t", void *block, UNUSED size_t alignment)
+OPERATOR(void, cxx_delete, "_ZdlPv", void *block)
 {
-    if (IS_ANOTHERS(free))
-        free_elsewhere(block);
+    delete_as(block, ORIGIN_NEW, SIZE_UNTOLD, 1);
+}
+
+OPERATOR(void, cxx_delete_aligned, "_ZdlPvSt11align_val_t", void *block, size_t alignment)
+{
+    delete_as(block, ORIGIN_NEW, SIZE_UNTOLD, alignment);
+}
+
+/* As with new: the plain form is asked where it is the program's. */
+static void own_delete(void *block) __attribute__((alias("_ZdlPv")));
+static void own_delete_aligned(void *block, size_t alignment)
+    __attribute__((alias("_ZdlPvSt11align_val_t")));
+
+static inline void delete_array_as(void *block, size_t bytes)
+{
+    if (cxx_delete == own_delete)
+        delete_as(block, ORIGIN_NEW_ARRAY, bytes, 1);
     else
-        arn__free(block, "operator delete");
+        cxx_delete(block);
+}
+
+static inline void delete_array_aligned_as(void *block, size_t bytes, size_t alignment)
+{
+    if (cxx_delete_aligned == own_delete_aligned)
+        delete_as(block, ORIGIN_NEW_ARRAY, bytes, alignment);
+    else
+        cxx_delete_aligned(block, alignment);
 }
 
 OPERATOR(void, cxx_delete_array, "_ZdaPv", void *block)
 {
-    cxx_delete(block);
+    delete_array_as(block, SIZE_UNTOLD);
 }
+
+OPERATOR(void, cxx_delete_array_aligned, "_ZdaPvSt11align_val_t", void *block, size_t alignment)
+{
+    delete_array_aligned_as(block, SIZE_UNTOLD, alignment);
+}
+
+static void own_delete_array(void *block) __attribute__((alias("_ZdaPv")));
+static void own_delete_array_aligned(void *block, size_t alignment)
+    __attribute__((alias("_ZdaPvSt11align_val_t")));
 
 OPERATOR(void, cxx_delete_nothrow, "_ZdlPvRKSt9nothrow_t", void *block, UNUSED const void *tag)
 {
@@ -631,31 +677,38 @@ OPERATOR(void, cxx_delete_array_nothrow, "_ZdaPvRKSt9nothrow_t", void *block,
     cxx_delete_array(block);
 }
 
-OPERATOR(void, cxx_delete_sized, "_ZdlPvm", void *block, UNUSED size_t bytes)
+OPERATOR(void, cxx_delete_sized, "_ZdlPvm", void *block, size_t bytes)
 {
-    cxx_delete(block);
+    if (cxx_delete == own_delete)
+        delete_as(block, ORIGIN_NEW, bytes, 1);
+    else
+        cxx_delete(block);
 }
 
-OPERATOR(void, cxx_delete_array_sized, "_ZdaPvm", void *block, UNUSED size_t bytes)
+OPERATOR(void, cxx_delete_array_sized, "_ZdaPvm", void *block, size_t bytes)
 {
-    cxx_delete_array(block);
+    if (cxx_delete_array == own_delete_array)
+        delete_array_as(block, bytes);
+    else
+        cxx_delete_array(block);
 }
 
-OPERATOR(void, cxx_delete_array_aligned, "_ZdaPvSt11align_val_t", void *block, size_t alignment)
-{
-    cxx_delete_aligned(block, alignment);
-}
-
-OPERATOR(void, cxx_delete_sized_aligned, "_ZdlPvmSt11align_val_t", void *block, UNUSED size_t bytes,
+OPERATOR(void, cxx_delete_sized_aligned, "_ZdlPvmSt11align_val_t", void *block, size_t bytes,
          size_t alignment)
 {
-    cxx_delete_aligned(block, alignment);
+    if (cxx_delete_aligned == own_delete_aligned)
+        delete_as(block, ORIGIN_NEW, bytes, alignment);
+    else
+        cxx_delete_aligned(block, alignment);
 }
 
-OPERATOR(void, cxx_delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", void *block,
-         UNUSED size_t bytes, size_t alignment)
+OPERATOR(void, cxx_delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", void *block, size_t bytes,
+         size_t alignment)
 {
-    cxx_delete_array_aligned(block, alignment);
+    if (cxx_delete_array_aligned == own_delete_array_aligned)
+        delete_array_aligned_as(block, bytes, alignment);
+    else
+        cxx_delete_array_aligned(block, alignment);
 }
 
 OPERATOR(void, cxx_delete_aligned_nothrow, "_ZdlPvSt11align_val_tRKSt9nothrow_t", void *block,

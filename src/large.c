@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "arena.h"
+#include "guard.h"
+#include "hardened.h"
 #include "options.h"
 #include "os.h"
 #include "purge.h"
@@ -148,6 +150,23 @@ static bool covers_start(const void *start, size_t bytes)
     return arn__directory_cover(start, 1);
 }
 
+/* A map, or one between two guards. */
+static void *take_map(size_t bytes, size_t alignment)
+{
+    return GUARDED_LARGE ? arn__guard_map_near(bytes, alignment)
+                         : arn__os_map_aligned(bytes, alignment);
+}
+
+static bool give_map(void *base, size_t bytes)
+{
+    return GUARDED_LARGE ? arn__guard_give(base, bytes) : arn__os_unmap(base, bytes);
+}
+
+static void *reserve_map(size_t bytes, size_t alignment)
+{
+    return GUARDED_LARGE ? arn__guard_reserve(bytes, alignment) : arn__os_reserve(bytes, alignment);
+}
+
 static void *enter_map(void *base, size_t map_bytes, unsigned pages)
 {
     if (base != NULL) {
@@ -160,8 +179,8 @@ static void *enter_map(void *base, size_t map_bytes, unsigned pages)
 void *arn__large_map(size_t bytes, size_t alignment)
 {
     size_t map_bytes = map_bytes_for(bytes);
-    void *base = arn__directory_place(arn__os_map_aligned, arn__os_unmap, map_bytes,
-                                      map_alignment(alignment), covers_start);
+    void *base = arn__directory_place(take_map, give_map, map_bytes, map_alignment(alignment),
+                                      covers_start);
     if (base != NULL && arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
         arn__os_huge(base, map_bytes, arn__options.huge == HUGE_ALWAYS);
     return enter_map(base, map_bytes, MAP_PLAIN);
@@ -181,6 +200,8 @@ static void keep_unmappable(char *base, size_t bytes)
     struct descriptor *d = arn__descriptor(base);
     if (!arn__os_purge(base, bytes))
         memset(base, 0, bytes);
+    if (GUARDED_LARGE)
+        return; /* its address is not to be used again: others would be taken for it */
     arn__lock(&arn__arena_lock, RANK_ARENA);
     atomic_store_explicit(&d->place, (uintptr_t)base, memory_order_relaxed);
     d->block_bytes = bytes;
@@ -223,7 +244,15 @@ static void *alloc_map(size_t bytes, size_t alignment)
 
 static bool grows_huge(size_t bytes)
 {
-    return arn__options.huge == HUGE_AUTO && bytes >= GROWING_HUGE_BYTES;
+    return !GUARDED_LARGE && arn__options.huge == HUGE_AUTO && bytes >= GROWING_HUGE_BYTES;
+}
+
+/* Where a map was that has moved; a guard that stays costs address space. */
+static void give_guards(char *base, size_t bytes)
+{
+    size_t page_bytes = arn__os_page_bytes();
+    arn__os_unmap(base - page_bytes, page_bytes);
+    arn__os_unmap(base + bytes, page_bytes);
 }
 
 /* Moves the pages to a larger range; the old block is gone if it succeeds. */
@@ -231,7 +260,7 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
 {
     /* Huge pages move whole only from one multiple of their size to another. */
     unsigned pages = d->units;
-    char *target = arn__directory_place(arn__os_reserve, arn__os_unmap, new_bytes,
+    char *target = arn__directory_place(reserve_map, give_map, new_bytes,
                                         pages == MAP_HUGE ? GROUP_BYTES : granule(), covers_start);
     if (target == NULL)
         return NULL;
@@ -241,6 +270,8 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
         enter(block, KIND_MAP, old_bytes, pages);
         return NULL;
     }
+    if (GUARDED_LARGE)
+        give_guards(block, old_bytes);
     enter(target, KIND_MAP, new_bytes, pages);
     return target;
 }
@@ -271,7 +302,9 @@ static void *resize_map(char *block, struct descriptor *d, size_t bytes)
         (result = copy_to_huge_map(block, d, bytes)) != NULL)
         return result;
     result = block;
-    if (arn__os_resize(block, old_bytes, new_bytes)) {
+    if (GUARDED_LARGE && new_bytes < old_bytes)
+        return new_bytes >= old_bytes / 2 ? block : NULL; /* it may be copied */
+    if (!GUARDED_LARGE && arn__os_resize(block, old_bytes, new_bytes)) {
         d->block_bytes = new_bytes;
     } else if (new_bytes < old_bytes) {
         return block; /* larger than asked for: it still holds what it must */
@@ -289,7 +322,7 @@ bool arn__large_unmap(void *block)
     size_t bytes = d->block_bytes, pages = d->units;
     if (!atomic_compare_exchange_strong(&d->kind_flags, &kind, KIND_NONE))
         return false;
-    if (!arn__os_unmap(block, bytes)) {
+    if (!give_map(block, bytes)) {
         enter(block, KIND_MAP, bytes, pages);
         return false;
     }
@@ -337,7 +370,7 @@ static void *alloc_tight(size_t bytes, size_t alignment, bool zeroed)
 
 void *arn__large_alloc(size_t bytes, size_t alignment, bool zeroed)
 {
-    if (bytes > arn__options.map_threshold_bytes || alignment > GROUP_BYTES)
+    if (GUARDED_LARGE || bytes > arn__options.map_threshold_bytes || alignment > GROUP_BYTES)
         return alloc_map(bytes, alignment);
     bytes += bytes == 0;
     bool maps_first = arn__memory_is_tight() && wastes(bytes, alignment);
@@ -365,7 +398,7 @@ static void give_back(void *block, enum kind kind, size_t bytes, size_t units)
         arn__span_put(block, units, bytes);
     else {
         count_map(0, bytes, -1);
-        if (!arn__os_unmap(block, bytes))
+        if (!give_map(block, bytes))
             keep_unmappable(block, bytes);
     }
 }

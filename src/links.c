@@ -1,6 +1,7 @@
 /* links.c - the secret of the links. */
 #include "links.h"
 
+#include "hardened.h"
 #include "os.h"
 #include "secret.h"
 
@@ -8,6 +9,9 @@
 #define TOGETHER __attribute__((section(".data"), aligned(8)))
 _Atomic uint64_t arn__link_times TOGETHER = 0;
 _Atomic uint64_t arn__link_back TOGETHER = 0;
+uint64_t arn__pool_times TOGETHER = 0;
+uint64_t arn__tail_times TOGETHER = 0;
+uint64_t arn__canary TOGETHER = 0;
 uint64_t arn__link_bias TOGETHER = (uint64_t)1 << ARN__ADDRESS_BITS;
 uint64_t arn__link_least TOGETHER = -((uint64_t)1 << ARN__ADDRESS_BITS);
 
@@ -28,6 +32,11 @@ void arn__links_begin(void)
     if (atomic_load_explicit(&arn__link_times, memory_order_relaxed) != 0)
         return;
     uint64_t times = arn__secret(SECRET_LINKS) | 1;
+    arn__pool_times = arn__secret(SECRET_POOLS) | 1;
+    if (CHECKED_BLOCKS) {
+        arn__tail_times = arn__secret(SECRET_TAILS) | 1;
+        arn__canary = arn__secret(SECRET_CANARY);
+    }
     atomic_store_explicit(&arn__link_back, inverse_of(times), memory_order_relaxed);
     atomic_store_explicit(&arn__link_times, times, memory_order_relaxed);
 }

@@ -35,6 +35,12 @@ extern ARN__HIDDEN _Atomic uint64_t arn__link_times, arn__link_back; /* 0 before
 extern ARN__HIDDEN uint64_t arn__link_bias;                          /* above every address */
 extern ARN__HIDDEN uint64_t arn__link_least; /* of a link that is read, before the bias: -arn__link_bias */
 
+/* Where in a pool its first block is: see pool.c. Odd; 0 before the first block. */
+extern ARN__HIDDEN uint64_t arn__pool_times;
+
+/* Of the tails and canaries of checked blocks: see checked.c. */
+extern ARN__HIDDEN uint64_t arn__tail_times, arn__canary;
+
 /* The end of every list: readable, never handed out, and no link. */
 extern const struct block arn__no_block;
 

@@ -37,6 +37,7 @@ struct descriptor *arn__pool_create(unsigned class_idx, unsigned number)
     char *base = arn__slices_take(shape->slices, true);
     if (base == NULL)
         return NULL;
+    const struct block *first = arn__pool_carved(base, class_idx, 0);
     unsigned flags = arn__slices_clean(base, shape->slices) ? POOL_FRESH : 0;
     struct descriptor *pool = arn__descriptor(base);
     /* relaxed: nobody has a block of it yet. */
@@ -51,7 +52,7 @@ struct descriptor *arn__pool_create(unsigned class_idx, unsigned number)
         d->class_idx = (uint8_t)class_idx;
         d->inverse = shape->inverse;
         d->frees_to = &pool->local;
-        atomic_store_explicit(&d->place, (uint64_t)number << NUMBER_SHIFT | (uintptr_t)base,
+        atomic_store_explicit(&d->place, (uint64_t)number << NUMBER_SHIFT | (uintptr_t)first,
                               memory_order_relaxed);
         atomic_store_explicit(&d->filled_by, 0, memory_order_relaxed);
         /* Last: a slice of this kind is part of a pool, also to a child forked in between. */
@@ -59,6 +60,58 @@ struct descriptor *arn__pool_create(unsigned class_idx, unsigned number)
     }
     arn__pool_carve(pool);
     return pool;
+}
+
+/* ---- the order in which blocks are carved ---- */
+
+enum { CARVED_MOST = CARVE_STRIDE / (2 * QUANTUM_BYTES) + 1 }; /* of the blocks that are shuffled */
+
+/* A number of chance below `most`, which is below 2^16, of a pool. */
+static unsigned chance_of(const char *base, unsigned most)
+{
+    uint64_t mixed = ((uintptr_t)base >> SLICE_SHIFT) * arn__pool_times;
+    return (unsigned)((mixed >> 16 & 0xffffffff) * most >> 32);
+}
+
+/* Blocks in an order that nobody can tell (Durstenfeld's shuffle, 1964; Knuth's generator). */
+static void link_shuffled(struct descriptor *pool, unsigned count)
+{
+    size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
+    char *end = arn__pool_end(pool);
+    bool fresh = arn__has_flag(pool, POOL_FRESH);
+    uint64_t chance = (uintptr_t)end * arn__pool_times;
+    uint8_t order[CARVED_MOST];
+    for (unsigned i = 0; i < count; i++)
+        order[i] = (uint8_t)i;
+    for (unsigned left = count; left > 0; left--) {
+        chance = chance * 6364136223846793005 + 1442695040888963407;
+        unsigned at = (unsigned)((chance >> 32) * left >> 32);
+        struct block *block = (struct block *)(end + order[at] * block_bytes);
+        order[at] = order[left - 1];
+        if (!fresh) {
+            for (size_t word = 0; word < block_bytes / sizeof block->link; word++)
+                (&block->link)[word] = 0;
+        }
+        block->link = arn__link_to(pool->local.first);
+        pool->local.first = block;
+    }
+}
+
+/* One after the other; in a new pool from one of them on that chance decides. Linked from the last to the first:
+ * each block's next is known when it is written. */
+static void link_rotated(struct descriptor *pool, unsigned count)
+{
+    size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
+    char *end = arn__pool_end(pool);
+    unsigned turn = pool->carved == 0 ? chance_of(end, count) : 0;
+    struct block *next = pool->local.first;
+    for (unsigned i = count; i-- > 0;) {
+        unsigned at = i + turn < count ? i + turn : i + turn - count;
+        struct block *block = (struct block *)(end + at * block_bytes);
+        block->link = arn__link_to(next);
+        next = block;
+    }
+    pool->local.first = next;
 }
 
 unsigned arn__pool_carve(struct descriptor *pool)
@@ -72,18 +125,14 @@ unsigned arn__pool_carve(struct descriptor *pool)
     unsigned count = (unsigned)((to_page + shape->block_bytes - 1) / shape->block_bytes);
     if (count > left)
         count = left;
-    /* Linked from the last to the first: each block's next is known when it is written. */
-    struct block *next = pool->local.first;
-    for (unsigned i = count; i-- > 0;) {
-        struct block *block = (struct block *)(end + (size_t)i * shape->block_bytes);
-        block->link = arn__link_to(next);
-        next = block;
-    }
+    if (SHUFFLED_POOLS)
+        link_shuffled(pool, count);
+    else
+        link_rotated(pool, count);
     pool->carved = (uint16_t)(pool->carved + count);
     atomic_fetch_add_explicit(&arn__arena_totals.carved_bytes, (size_t)count * shape->block_bytes,
                               memory_order_relaxed);
     set_place(pool, arn__pool_number(pool), end + (size_t)count * shape->block_bytes);
-    pool->local.first = next;
     return count;
 }
 
@@ -122,9 +171,8 @@ struct block *arn__pool_next(const struct descriptor *pool, const struct block *
 /* What the slices hold next may be copied before it is written to: no copy shall look like a free block. */
 static void clear_links(struct descriptor *pool, char *base)
 {
-    size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
     for (unsigned i = 0; i < pool->carved; i++)
-        ((struct block *)(base + (size_t)i * block_bytes))->link = 0;
+        arn__pool_carved(base, pool->class_idx, i)->link = 0;
 }
 
 void arn__pool_release(struct descriptor *pool)
@@ -133,7 +181,8 @@ void arn__pool_release(struct descriptor *pool)
     char *base = arn__pool_base(pool);
     size_t carved_bytes = (size_t)pool->carved * arn__size_classes[pool->class_idx].block_bytes;
     clear_links(pool, base);
-    unsigned touched = (unsigned)((carved_bytes + SLICE_BYTES - 1) / SLICE_BYTES);
+    size_t end = (size_t)(arn__pool_end(pool) - base);
+    unsigned touched = (unsigned)((end + SLICE_BYTES - 1) / SLICE_BYTES);
     for (unsigned i = 0; i < slices; i++) {
         struct descriptor *d = &pool[i];
         atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_relaxed);
@@ -237,8 +286,7 @@ bool arn__pool_is_free_apart(const struct descriptor *pool, const struct block *
 {
     char *base = arn__pool_base(pool);
     for (unsigned i = 0; i < pool->carved; i++) {
-        char *next = base + (size_t)i * arn__size_classes[pool->class_idx].block_bytes;
-        if (has_link(block, arn__link_to((struct block *)next)))
+        if (has_link(block, arn__link_to(arn__pool_carved(base, pool->class_idx, i))))
             return true;
     }
     return has_link(block, arn__link_to(arn__link_end()));
@@ -270,9 +318,11 @@ bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
 {
     const struct size_class *shape = &arn__size_classes[pool->class_idx];
     char *end = arn__pool_end(pool);
-    if (end <= base || end > base + (size_t)shape->capacity * shape->block_bytes)
+    if (end <= base || end > base + (size_t)(shape->capacity + POOL_SKIPPED) * shape->block_bytes)
         return false;
-    pool->carved = (uint16_t)((size_t)(end - base) / shape->block_bytes);
+    pool->carved = (uint16_t)((size_t)(end - base) / shape->block_bytes - POOL_SKIPPED);
+    if (pool->carved == 0)
+        return false;
     _Atomic uint64_t *remote = arn__remote(base);
     *detached =
         arn__remote_state(atomic_load(remote)) == POOL_DETACHED && pool->carved == shape->capacity;
@@ -293,13 +343,12 @@ void arn__pool_recover(struct descriptor *pool)
         return;
     arn__lock(&recover_lock, RANK_RECOVER);
     if (arn__has_flag(pool, POOL_RECOVER)) {
-        size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
         char *base = arn__pool_base(pool);
         struct block *first = arn__link_end();
         unsigned found = 0;
         struct look look = {0, false};
         for (unsigned i = 0; i < pool->carved; i++) {
-            struct block *block = (struct block *)(base + (size_t)i * block_bytes);
+            struct block *block = arn__pool_carved(base, pool->class_idx, i);
             if (is_free_in_child(&look, pool, block)) {
                 block->link = arn__link_to(first);
                 first = block;

@@ -25,12 +25,17 @@
 #include <stdint.h>
 
 #include "descriptor.h"
+#include "hardened.h"
 #include "links.h"
 #include "size_class.h"
 
 enum pool_state { POOL_OWNED, POOL_DETACHED, POOL_SHARED };
 
 enum { NEEDED_CURRENT = 1 << 30 };
+
+/* Blocks at the start of a pool that are never handed out: what a program writes before the first one that is, it
+ * writes into no other pool. */
+enum { POOL_SKIPPED = SHUFFLED_POOLS };
 
 /* The remote word: the offset of the chain's first block in units of 16 bytes, plus 1 (16 bits);
  * number of blocks in the chain (16); state (8); and, of a shared pool, the number of blocks that
@@ -115,6 +120,19 @@ static inline char *arn__pool_base_of(const void *block, unsigned class_idx)
 static inline char *arn__pool_base(const struct descriptor *pool)
 {
     return arn__pool_base_of(arn__pool_end(pool) - 1, pool->class_idx);
+}
+
+/* All of its slices. */
+static inline size_t arn__pool_bytes(const struct descriptor *pool)
+{
+    return (size_t)arn__size_classes[pool->class_idx].slices * SLICE_BYTES;
+}
+
+/* The block that was carved at this position. */
+static inline struct block *arn__pool_carved(const char *base, unsigned class_idx, size_t position)
+{
+    return (struct block *)((uintptr_t)base + (position + POOL_SKIPPED) *
+                                                  arn__size_classes[class_idx].block_bytes);
 }
 
 /* How a remote word names a block: 16 bits, never 0. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "guard.h"
+#include "hardened.h"
 #include "lock.h"
 #include "meta.h"
 #include "options.h"
@@ -23,6 +24,9 @@ static const size_t most_reserve_bytes = (size_t)8 << 30;
 
 /* A process that may have no more than this is short of memory from the start. */
 static const size_t tight_bytes = (size_t)256 << 20;
+
+/* A heap of so much is large: it has no more guards among its arenas. */
+static const size_t guarded_bytes = (size_t)16 << 20;
 
 static bool limited; /* address space must not be reserved far ahead of need */
 static _Atomic bool tight;
@@ -298,6 +302,8 @@ static size_t first_arenas(const char *base)
 static bool start_at(char *base, size_t arenas)
 {
     size_t covered = arenas_in_tract(base), opened = arenas < covered ? arenas : covered;
+    if (GUARDED_ARENAS)
+        opened = 1;
     if (!arn__os_open(base, opened * ARENA_BYTES))
         return false;
     /* There is a table if a start that failed was followed by map blocks: it stays. */
@@ -552,12 +558,18 @@ static bool open_up_to(struct region *region, size_t target, size_t carved_bytes
     return true;
 }
 
+/* A small heap's is close behind its blocks where arenas are guarded: little is open that nothing is in. */
+static size_t frontier_step(void)
+{
+    return GUARDED_ARENAS && arn__region_totals.opened_bytes < guarded_bytes ? 1 : GROUP_ARENAS;
+}
+
 /* Moves it past `arenas`: by whole groups, or no farther where that is refused. */
 static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
 {
     if (arenas <= region->opened)
         return true;
-    size_t target = round_up(arenas, GROUP_ARENAS);
+    size_t target = round_up(arenas, frontier_step());
     if (target > region->arenas)
         target = region->arenas;
     if (open_up_to(region, target, carved_bytes))

@@ -13,7 +13,13 @@
 enum {
     SECRET_FIRST_SLICE,
     SECRET_LINKS,
-    SECRET_PLACES = 1 << 16, /* and as many after it as there are places */
+    SECRET_POOLS,
+    SECRET_TAILS,
+    SECRET_CANARY,
+    SECRET_EMPTIES,
+    SECRET_HEAPS = 1 << 17, /* and as many after it as there are heaps */
+    SECRET_PLACES = 1 << 20, /* and as many after it as there are places */
+    SECRET_MAPS = 1u << 31,  /* and as many after it as there are maps */
 };
 
 /* The number for this purpose: the same in a process and its forked children. Needs nothing that is set up, and

@@ -1,11 +1,13 @@
 /* size_class.c - the tables, computed by the preprocessor so that they are constant data. */
 #include "size_class.h"
 
+#include "pool.h"
+
 enum { SLICE = 16384 };
 
 /* Pools of one slice to 2 KiB, of 4 to 8 KiB, of 16 (an arena) to 32 KiB: at least 8 blocks. */
 #define SLICES(bytes) ((bytes) <= 2048 ? 1 : (bytes) <= 8192 ? 4 : 16)
-#define CAPACITY(bytes) (SLICES(bytes) * SLICE / (bytes))
+#define CAPACITY(bytes) (SLICES(bytes) * SLICE / (bytes) - POOL_SKIPPED)
 
 /* An eighth of the pool: what a full pool may hold back before it is used again, against claiming it for
  * every single block. */

@@ -26,7 +26,7 @@ LOOKS_AT_OTHERS static size_t count_unlinked(const struct descriptor *pool, cons
     size_t used = 0;
     size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
     for (unsigned i = 0; i < pool->carved; i++) {
-        const struct block *block = (const struct block *)(base + i * block_bytes);
+        const struct block *block = arn__pool_carved(base, pool->class_idx, i);
         used += arn__has_page_of_its_own(block, block_bytes)
                     ? !arn__pool_is_free_apart(pool, block)
                     : !arn__pool_links(pool, block->link);

@@ -14,6 +14,7 @@
 #include "os.h"
 #include "purge.h"
 #include "region.h"
+#include "secret.h"
 #include "shard.h"
 
 /* Stands for no heap (yet, or any more): its lists stay empty. */
@@ -318,6 +319,7 @@ static struct heap *make_heap(void)
         return NULL;
     arn__heap_init(heap);
     heap->token = (uint64_t)next_number++ << NUMBER_SHIFT;
+    heap->chance = CHECKED_BLOCKS ? arn__secret(SECRET_HEAPS + next_number) | 1 : 0;
     heap->held_most = HELD_MOST_SLICES;
     if (heap != &first_heap)
         atomic_store(&arn__heaps_many, true);

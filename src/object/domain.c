@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "alloc.h"
+#include "face.h"
 
 enum { SHELVES_AT_ONCE = 64 };
 
@@ -32,7 +32,7 @@ static struct bin **bin_place(struct arn_domain *domain, struct arn_type *type, 
     if (!arn__type_is_array(type))
         return &shelf->bin;
     if (shelf->by_class == NULL)
-        shelf->by_class = arn__calloc(BINS_OF_ARRAY, sizeof *shelf->by_class);
+        shelf->by_class = arn__take_zeroed(BINS_OF_ARRAY, sizeof *shelf->by_class);
     if (shelf->by_class == NULL)
         return NULL;
     /* As arn__bin_shape has it: NO_CLASS is the large one's. */
@@ -46,7 +46,7 @@ struct bin *arn__domain_bin(struct arn_domain *domain, struct arn_type *type, si
     struct bin **place = bin_place(domain, type, bytes);
     if (place == NULL || *place != NULL)
         return place == NULL ? NULL : *place;
-    struct bin *bin = arn__calloc(1, sizeof *bin);
+    struct bin *bin = arn__take_zeroed(1, sizeof *bin);
     if (bin == NULL)
         return NULL;
     arn__bin_shape(bin, type, bytes);

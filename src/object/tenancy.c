@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "alloc.h"
+#include "face.h"
 #include "lock.h"
 #include "pass.h"
 #include "rc.h"
@@ -27,7 +27,7 @@ static bool have_exit_key;
 
 static struct arn_domain *create(void)
 {
-    struct arn_domain *domain = arn__calloc(1, sizeof *domain);
+    struct arn_domain *domain = arn__take_zeroed(1, sizeof *domain);
     if (domain == NULL)
         return NULL;
     domain->collector.thresholds[0] = domain->collector.due = THRESHOLD_YOUNG;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "alloc.h"
+#include "face.h"
 #include "lock.h"
 #include "meta.h"
 
@@ -69,7 +69,7 @@ static struct arn_type *copy_of(const struct arn_type_info *info)
 {
     size_t name_bytes = strlen(info->name) + 1;
     size_t offsets_bytes = info->offset_count * sizeof *info->offsets;
-    struct arn_type *type = arn__malloc(sizeof *type + offsets_bytes + name_bytes);
+    struct arn_type *type = arn__take(sizeof *type + offsets_bytes + name_bytes, ORIGIN_MALLOC);
     if (type == NULL)
         return NULL;
     char *name = (char *)type->offsets + offsets_bytes;

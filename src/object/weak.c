@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "alloc.h"
+#include "face.h"
 #include "lock.h"
 
 enum { FIRST_ROOM = 16 };
@@ -51,7 +51,7 @@ static bool grow(struct weak_table *table)
 {
     struct weak_table larger = {.room = table->room == 0 ? FIRST_ROOM : table->room * 2,
                                 .used = table->used};
-    larger.slots = arn__calloc(larger.room, sizeof *larger.slots);
+    larger.slots = arn__take_zeroed(larger.room, sizeof *larger.slots);
     if (larger.slots == NULL)
         return false;
     for (size_t i = 0; i < table->room; i++) {
@@ -86,7 +86,7 @@ arn_weak *arn_weak_new(void *object, void (*callback)(arn_weak *weak, void *cont
     struct descriptor *pool = arn__typed_pool(object);
     if (!arn__is_object(pool, object, "arn_weak_new"))
         return NULL;
-    struct arn_weak *weak = arn__calloc(1, sizeof *weak);
+    struct arn_weak *weak = arn__take_zeroed(1, sizeof *weak);
     if (weak == NULL)
         return NULL;
     struct arn_domain *domain = pool->bin->domain;

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "alloc.h"
+#include "face.h"
 #include "weak.h"
 
 enum { FIRST_ROOM = 16 };
@@ -36,8 +36,8 @@ static struct entry **find(const struct arn_weak_map *map, const void *key)
 
 arn_weak_map *arn_weak_map_new(void)
 {
-    struct arn_weak_map *map = arn__calloc(1, sizeof *map);
-    struct entry **chains = map == NULL ? NULL : arn__calloc(FIRST_ROOM, sizeof *chains);
+    struct arn_weak_map *map = arn__take_zeroed(1, sizeof *map);
+    struct entry **chains = map == NULL ? NULL : arn__take_zeroed(FIRST_ROOM, sizeof *chains);
     if (chains == NULL) {
         arn_free(map);
         return NULL;
@@ -69,7 +69,7 @@ static void key_is_gone(arn_weak *weak, void *context)
 static void grow(struct arn_weak_map *map)
 {
     struct arn_weak_map larger = {.room = map->room * 2, .count = map->count};
-    larger.chains = arn__calloc(larger.room, sizeof *larger.chains);
+    larger.chains = arn__take_zeroed(larger.room, sizeof *larger.chains);
     if (larger.chains == NULL)
         return;
     for (size_t i = 0; i < map->room; i++) {
@@ -91,7 +91,7 @@ int arn_weak_map_set(arn_weak_map *map, void *key, void *value)
         arn_set(&(*link)->value, value);
         return 0;
     }
-    struct entry *entry = arn__calloc(1, sizeof *entry);
+    struct entry *entry = arn__take_zeroed(1, sizeof *entry);
     if (entry == NULL)
         return -1;
     entry->weak = arn_weak_new(key, key_is_gone, entry);

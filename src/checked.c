@@ -1,0 +1,553 @@
+/* checked.c - tails, canaries, what is looked at when. */
+#include "checked.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "diag.h"
+#include "empty.h"
+#include "large.h"
+#include "quarantine.h"
+
+enum {
+    LEAST_BYTES = 32,  /* of a block: a write at most this far outside another one is within its neighbour */
+    CANARY_WORDS = 4,  /* full ones, after the part of a word in which what was asked for ends */
+    BESIDE_WORDS = 4,  /* of a neighbour that are looked at: LEAST_BYTES */
+    BESIDE_BYTES = 512 /* up to this size of blocks; see looks_behind */
+};
+
+/* ---- tails ---- */
+
+enum state { STATE_OUT = 1, STATE_FREE };
+
+/* What a tail says: 36 bits, the others are 0. */
+enum {
+    UNUSED_SHIFT = 0, /* bytes between what was asked for and the tail */
+    ALIGNMENT_SHIFT = 16,
+    ORIGIN_SHIFT = 22,
+    STATE_SHIFT = 24,
+    FILL_SHIFT = 26, /* of a free block: the byte that it is filled with */
+    SAYS_BITS = 36,
+};
+
+static uint64_t key_of(const void *block)
+{
+    return (uintptr_t)block * arn__tail_times;
+}
+
+static uint64_t *tail_of(const void *block, size_t block_bytes)
+{
+    return (uint64_t *)((char *)(uintptr_t)block + block_bytes) - 1;
+}
+
+/* relaxed: a neighbour's may be another thread's; it is stored whole. */
+static uint64_t load_word(const uint64_t *word)
+{
+    return atomic_load_explicit((const _Atomic uint64_t *)word, memory_order_relaxed);
+}
+
+/* release: whoever sees that a block is free sees that it was wiped. */
+static void store_tail(uint64_t *tail, uint64_t word)
+{
+    atomic_store_explicit((_Atomic uint64_t *)tail, word, memory_order_release);
+}
+
+static enum state state_of(uint64_t says)
+{
+    return (enum state)(says >> STATE_SHIFT & 3);
+}
+
+static bool is_out(uint64_t says)
+{
+    return says >> SAYS_BITS == 0 && state_of(says) == STATE_OUT;
+}
+
+static bool is_free(uint64_t says)
+{
+    return says >> SAYS_BITS == 0 && state_of(says) == STATE_FREE;
+}
+
+static size_t asked(uint64_t says, size_t block_bytes)
+{
+    return block_bytes - sizeof(uint64_t) - (says & 0xffff);
+}
+
+static unsigned log_of(size_t alignment)
+{
+    return (unsigned)__builtin_ctzll(alignment);
+}
+
+/* ---- canaries ---- */
+
+/* The first bytes behind what was asked for, up to the next multiple of 8. */
+static uint64_t first_canary(size_t end)
+{
+    return arn__canary << (end & 7) * 8;
+}
+
+/* The block's bytes from `end` on are zeros. */
+static void write_canary(char *block, size_t end, size_t block_bytes)
+{
+    uint64_t *word = (uint64_t *)(block + (end & ~(size_t)7)), *tail = tail_of(block, block_bytes);
+    if (word == tail)
+        return;
+    if ((end & 7) != 0)
+        *word++ |= first_canary(end);
+    for (unsigned i = 0; i < CANARY_WORDS && word < tail; i++)
+        *word++ = arn__canary;
+}
+
+static bool has_canary(const char *block, size_t end, size_t block_bytes)
+{
+    const uint64_t *word = (const uint64_t *)(block + (end & ~(size_t)7));
+    const uint64_t *tail = tail_of(block, block_bytes);
+    if (word == tail)
+        return true;
+    uint64_t wrong = 0;
+    if ((end & 7) != 0)
+        wrong = (*word++ ^ first_canary(end)) >> (end & 7) * 8;
+    for (unsigned i = 0; i < CANARY_WORDS && word < tail; i++)
+        wrong |= *word++ ^ arn__canary;
+    return wrong == 0;
+}
+
+/* ---- filling ---- */
+
+/* libc's memset, and not the one that looks at what it writes to (copy.c). */
+void *memset_unchecked(void *, int, size_t, size_t) __asm__("__memset_chk");
+
+static void fill_bytes(void *start, int value, size_t bytes)
+{
+    memset_unchecked(start, value, bytes, SIZE_MAX);
+}
+
+static uint64_t filled_word(uint64_t says)
+{
+    return (says >> FILL_SHIFT & 0xff) * 0x0101010101010101;
+}
+
+static bool holds(const uint64_t *word, const uint64_t *end, uint64_t value)
+{
+    uint64_t wrong = 0;
+    for (; word < end; word++)
+        wrong |= *word ^ value;
+    return wrong == 0;
+}
+
+static void fill_words(uint64_t *word, uint64_t *end, uint64_t value)
+{
+    while (word < end)
+        *word++ = value;
+}
+
+/* ---- misuse ---- */
+
+static const char freed_twice[] = "double free";
+static const char used_after[] = "already freed";
+static const char not_start[] = "not the start of a block";
+static const char past_end[] = "overwritten past its end";
+static const char before_start[] = "overwritten past its end, or before the start of the block behind";
+static const char while_free[] =
+    "overwritten after it was freed, or past the end of the block before";
+static const char other_size[] = "not of the size that it is said to have";
+static const char other_alignment[] = "not of the alignment that it is said to have";
+static const char copied_past[] = "copied to past its end";
+static const char copied_to_free[] = "copied to while it was free";
+static const char *const other_origin[] = {
+    [ORIGIN_MALLOC] = "allocated by malloc, not by operator new",
+    [ORIGIN_NEW] = "allocated by operator new",
+    [ORIGIN_NEW_ARRAY] = "allocated by operator new[]",
+};
+
+/* Of a block of a pool that is not out. */
+static const char *why_not_out(const char *block, size_t block_bytes, const char *twice)
+{
+    uint64_t tail = load_word(tail_of(block, block_bytes));
+    return tail == 0 ? not_start : is_free(tail ^ key_of(block)) ? twice : past_end;
+}
+
+/* NULL: malloc or one of its like allocated it. */
+static const char *other_origin_of(enum origin origin)
+{
+    return origin == ORIGIN_MALLOC ? NULL : other_origin[origin];
+}
+
+/* NULL: it is what it is said to be. */
+static const char *disagreement(struct claim claim, size_t bytes, unsigned alignment_log,
+                                enum origin origin)
+{
+    if (claim.origin != ORIGIN_UNTOLD && claim.origin != origin)
+        return other_origin[origin];
+    if (claim.alignment != ALIGNMENT_UNTOLD && log_of(claim.alignment) != alignment_log)
+        return other_alignment;
+    if (claim.bytes != SIZE_UNTOLD && claim.bytes != bytes)
+        return other_size;
+    return NULL;
+}
+
+/* ---- blocks of pools ---- */
+
+/* What was free is about to be out: is it as it was left? What was never used is zero, and is not looked at where
+ * that would touch pages for it. */
+static void check_free(struct block *block, size_t block_bytes)
+{
+    uint64_t *tail = tail_of(block, block_bytes), *first = &block->link + 1;
+    uint64_t says = *tail ^ key_of(block);
+    bool never_used = *tail == 0;
+    if (never_used ? block_bytes > SMALL_BYTES || holds(first, tail, 0)
+                   : is_free(says) && holds(first, tail, filled_word(says))) {
+        if (!never_used && filled_word(says) != 0)
+            fill_bytes(first, 0, block_bytes - 2 * sizeof(uint64_t));
+        return;
+    }
+    arn__misuse("malloc", block, while_free);
+    fill_bytes(first, 0, block_bytes - 2 * sizeof(uint64_t));
+}
+
+static void hand_out(char *block, size_t block_bytes, size_t bytes, unsigned alignment_log,
+                     enum origin origin)
+{
+    check_free((struct block *)block, block_bytes);
+    uint64_t says = (block_bytes - sizeof(uint64_t) - bytes) |
+                    (uint64_t)alignment_log << ALIGNMENT_SHIFT | (uint64_t)origin << ORIGIN_SHIFT |
+                    (uint64_t)STATE_OUT << STATE_SHIFT;
+    store_tail(tail_of(block, block_bytes), says ^ key_of(block)); /* first: who sees it believes no fill */
+    write_canary(block, bytes, block_bytes);
+}
+
+/* What is close to a block, on both sides: of a block that is out, its tail; of a free one of this thread's pool,
+ * its nearest words. */
+static void check_before(const char *block, size_t block_bytes, bool is_own, const char *function)
+{
+    const char *before = block - block_bytes;
+    uint64_t tail = load_word((const uint64_t *)block - 1), says = tail ^ key_of(before);
+    if (tail != 0 && says >> SAYS_BITS != 0) {
+        arn__misuse(function, before, before_start);
+        return;
+    }
+    if (!is_own || (tail != 0 && !is_free(says)))
+        return;
+    uint64_t fill = tail == 0 ? 0 : filled_word(says);
+    const uint64_t *word = (const uint64_t *)block - BESIDE_WORDS;
+    uint64_t first = *word, fill_first = fill; /* of the smallest block: its link */
+    bool linked = block_bytes == LEAST_BYTES && arn__link_may_be(arn__link_below(first));
+    if (block_bytes == LEAST_BYTES)
+        fill_first = 0;
+    if ((first != fill_first && !linked) || word[1] != fill || word[2] != fill)
+        arn__misuse(function, before, before_start);
+}
+
+static void check_behind(const struct descriptor *d, const char *block, size_t block_bytes,
+                         const char *function)
+{
+    const char *behind = block + block_bytes;
+    const uint64_t *word = (const uint64_t *)behind;
+    uint64_t fill = 0;
+    if (behind < arn__pool_end(d)) {
+        uint64_t tail = load_word(tail_of(behind, block_bytes)), says = tail ^ key_of(behind);
+        if (tail != 0 && !is_free(says))
+            return;
+        fill = tail == 0 ? 0 : filled_word(says);
+        if (word[0] != 0 && !arn__link_may_be(arn__link_below(word[0])))
+            fill = ~word[1];
+    } else if (!arn__has_flag(d, POOL_FRESH) ||
+               behind + block_bytes > arn__pool_base(d) + arn__pool_bytes(d)) {
+        return;
+    } else {
+        fill = word[0] == 0 ? 0 : ~word[1];
+    }
+    if (word[1] != fill || word[2] != fill)
+        arn__misuse(function, behind, while_free);
+}
+
+static void check_beside(const struct descriptor *d, const char *block, size_t block_bytes,
+                         const char *function)
+{
+    struct heap *heap = ARN__PEEK(arn__thread.heap);
+    bool is_own = arn__pool_number(d) == arn__heap_number(heap);
+    check_before(block, block_bytes, is_own, function);
+    if (is_own && block_bytes <= BESIDE_BYTES)
+        check_behind(d, block, block_bytes, function);
+}
+
+/* The first word, which is to be a link, with zeros; the others with M_PERTURB's byte, or zeros. */
+static void wipe(char *block, size_t block_bytes)
+{
+    uint64_t fill = arn__options.perturb & 0xff;
+    uint64_t *first = (uint64_t *)block, *tail = tail_of(block, block_bytes);
+    *first++ = 0;
+    if (block_bytes > SMALL_BYTES)
+        fill_bytes(first, (int)fill, block_bytes - 2 * sizeof *tail);
+    else
+        fill_words(first, tail, fill * 0x0101010101010101);
+    store_tail(tail, (fill << FILL_SHIFT | (uint64_t)STATE_FREE << STATE_SHIFT) ^ key_of(block));
+}
+
+static void free_pooled(struct descriptor *d, char *block, const char *function, struct claim claim)
+{
+    size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
+    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
+    if (!is_out(says)) {
+        arn__misuse(function, block, why_not_out(block, block_bytes, freed_twice));
+        return;
+    }
+    size_t bytes = asked(says, block_bytes);
+    const char *wrong = disagreement(claim, bytes, says >> ALIGNMENT_SHIFT & 0x3f,
+                                     (enum origin)(says >> ORIGIN_SHIFT & 3));
+    if (wrong == NULL && !has_canary(block, bytes, block_bytes))
+        wrong = past_end;
+    if (wrong != NULL)
+        arn__misuse(function, block, wrong);
+    check_beside(d, block, block_bytes, function);
+    wipe(block, block_bytes);
+    struct block *leaves = arn__quarantine_swap(ARN__PEEK(arn__thread.heap), (struct block *)block, block_bytes);
+    if (leaves == NULL)
+        return;
+    arn__quarantine_check(leaves, function);
+    arn__free(leaves, function);
+}
+
+/* ---- large blocks ----
+ *
+ * What was asked for and how, in the descriptor; behind it to the end of the page, a canary. */
+
+enum { LARGE_BYTES_SHIFT = 8, LARGE_ALIGNMENT_SHIFT = 2 };
+
+static size_t large_asked(const struct descriptor *d)
+{
+    return d->asked >> LARGE_BYTES_SHIFT;
+}
+
+/* Room for a canary of so many bytes, in words that end with the block's pages. */
+static void enter_large(struct descriptor *d, char *block, size_t bytes, unsigned alignment_log,
+                        enum origin origin)
+{
+    d->asked = (uint64_t)bytes << LARGE_BYTES_SHIFT | (uint64_t)alignment_log << LARGE_ALIGNMENT_SHIFT | origin;
+    if (bytes < d->block_bytes)
+        write_canary(block, bytes, d->block_bytes + sizeof(uint64_t));
+}
+
+static bool has_large_canary(const struct descriptor *d, const char *block)
+{
+    return large_asked(d) >= d->block_bytes ||
+           has_canary(block, large_asked(d), d->block_bytes + sizeof(uint64_t));
+}
+
+static void free_large(struct descriptor *d, char *block, const char *function, struct claim claim)
+{
+    const char *wrong = disagreement(claim, large_asked(d), d->asked >> LARGE_ALIGNMENT_SHIFT & 0x3f,
+                                     (enum origin)(d->asked & 3));
+    if (wrong == NULL && !has_large_canary(d, block))
+        wrong = past_end;
+    if (wrong != NULL)
+        arn__misuse(function, block, wrong);
+    arn__free(block, function);
+}
+
+/* ---- all of them ---- */
+
+/* A block of a pool starts here: out, or not. */
+static bool is_pooled(const struct descriptor *d, const void *pointer)
+{
+    return arn__kind(d) == KIND_POOL && arn__pool_starts_block(d, pointer);
+}
+
+static bool is_large(const struct descriptor *d, const void *pointer)
+{
+    return arn__large_starts(d, pointer) && arn__has_tract(pointer) && !arn__holds_objects(d);
+}
+
+/* For `bytes`, with room for as many as `room` if a pool serves it. */
+static void *take(size_t bytes, size_t room, size_t alignment, enum origin origin)
+{
+    size_t least = room > POOLED_BYTES ? bytes : room + sizeof(uint64_t);
+    if (least < LEAST_BYTES)
+        least = LEAST_BYTES;
+    char *block = alignment <= QUANTUM_BYTES ? arn__malloc(least) : arn__aligned(alignment, least);
+    if (block == NULL)
+        return NULL;
+    struct descriptor *d = arn__descriptor(block);
+    if (arn__kind(d) == KIND_POOL)
+        hand_out(block, arn__size_classes[d->class_idx].block_bytes, bytes, log_of(alignment), origin);
+    else
+        enter_large(d, block, bytes, log_of(alignment), origin);
+    if (__builtin_expect(arn__options.perturb != 0, false))
+        memset(block, ~(int)arn__options.perturb, bytes);
+    return block;
+}
+
+void *arn__checked_malloc(size_t bytes, size_t alignment, enum origin origin)
+{
+    char *block;
+    if (bytes == 0 && (block = arn__empty_take(alignment)) != NULL)
+        return block;
+    return take(bytes, bytes, alignment, origin);
+}
+
+void *arn__checked_aligned(size_t alignment, size_t bytes, enum origin origin)
+{
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return arn__checked_malloc(bytes, alignment, origin);
+}
+
+void *arn__checked_calloc(size_t count, size_t bytes)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, bytes, &total)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *block = arn__checked_malloc(total, 1, ORIGIN_MALLOC);
+    if (block != NULL && __builtin_expect(arn__options.perturb != 0, false))
+        memset(block, 0, total);
+    return block;
+}
+
+void arn__checked_free(void *pointer, const char *function, struct claim claim)
+{
+    if (pointer == NULL)
+        return;
+    char *block = arn__block_from_program(pointer);
+    struct descriptor *d = arn__descriptor(block);
+    if (__builtin_expect(is_pooled(d, block), true))
+        free_pooled(d, block, function, claim);
+    else if (is_large(d, block))
+        free_large(d, block, function, claim);
+    else if (arn__is_empty(d, block)) {
+        if (!arn__empty_give(block))
+            arn__misuse(function, block, freed_twice);
+    } else
+        arn__free(block, function); /* which says what it is */
+}
+
+size_t arn__checked_usable(void *pointer, const char *function)
+{
+    if (pointer == NULL)
+        return 0;
+    char *block = arn__block_from_program(pointer);
+    const struct descriptor *d = arn__descriptor(block);
+    if (is_large(d, block))
+        return large_asked(d);
+    if (arn__is_empty(d, block))
+        return 0;
+    if (!is_pooled(d, block))
+        return arn__usable(block, function); /* which says what it is */
+    size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
+    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
+    if (is_out(says))
+        return asked(says, block_bytes);
+    arn__misuse(function, block, why_not_out(block, block_bytes, used_after));
+    return 0;
+}
+
+/* ---- resizing ---- */
+
+enum { CANARY_BYTES_MOST = (CANARY_WORDS + 1) * sizeof(uint64_t) };
+
+/* The same class serves both: the block stays, and what it loses or gains is zeros. */
+static bool resize_pooled(const struct descriptor *d, char *block, size_t bytes)
+{
+    size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
+    size_t room = block_bytes - sizeof(uint64_t);
+    uint64_t *tail = tail_of(block, block_bytes);
+    uint64_t says = *tail ^ key_of(block);
+    size_t old_bytes = asked(says, block_bytes);
+    if (bytes > room || (bytes <= room / 2 && block_bytes > 2 * LEAST_BYTES))
+        return false;
+    size_t from = old_bytes < bytes ? old_bytes : bytes;
+    fill_bytes(block + from, 0, room - from);
+    store_tail(tail, ((says & ~(uint64_t)0xffff) | (room - bytes)) ^ key_of(block));
+    write_canary(block, bytes, block_bytes);
+    return true;
+}
+
+/* By moving pages, if need be. */
+static void *resize_large(struct descriptor *d, char *block, size_t bytes, const char *function)
+{
+    size_t old_bytes = large_asked(d), behind = d->block_bytes - old_bytes;
+    memset(block + old_bytes, 0, behind < CANARY_BYTES_MOST ? behind : CANARY_BYTES_MOST);
+    char *resized = arn__realloc(block, bytes, function);
+    if (resized == NULL)
+        enter_large(d, block, old_bytes, 0, ORIGIN_MALLOC);
+    else
+        enter_large(arn__descriptor(resized), resized, bytes, 0, ORIGIN_MALLOC);
+    return resized;
+}
+
+static void *move(char *block, size_t old_bytes, size_t bytes, const char *function)
+{
+    /* A pooled block that has grown will grow again. */
+    size_t roomy = bytes + bytes / 4;
+    bool grows = bytes > old_bytes && roomy <= POOLED_BYTES;
+    char *target = take(bytes, grows ? roomy : bytes, 1, ORIGIN_MALLOC);
+    if (target == NULL)
+        return NULL;
+    memcpy(target, block, old_bytes < bytes ? old_bytes : bytes);
+    arn__checked_free(block, function, (struct claim){ORIGIN_UNTOLD, SIZE_UNTOLD, ALIGNMENT_UNTOLD});
+    return target;
+}
+
+/* What realloc is given: NULL if it is a block that malloc and its like made. */
+static const char *why_not_resized(struct descriptor *d, char *block)
+{
+    if (is_large(d, block))
+        return !has_large_canary(d, block) ? past_end : other_origin_of((enum origin)(d->asked & 3));
+    size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
+    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
+    if (!is_out(says))
+        return why_not_out(block, block_bytes, used_after);
+    return !has_canary(block, asked(says, block_bytes), block_bytes)
+               ? past_end
+               : other_origin_of((enum origin)(says >> ORIGIN_SHIFT & 3));
+}
+
+void *arn__checked_realloc(void *pointer, size_t bytes, const char *function)
+{
+    if (pointer == NULL)
+        return arn__checked_malloc(bytes, 1, ORIGIN_MALLOC);
+    char *block = arn__block_from_program(pointer);
+    struct descriptor *d = arn__descriptor(block);
+    bool pooled = is_pooled(d, block), large = !pooled && is_large(d, block);
+    const char *wrong = pooled || large ? why_not_resized(d, block) : NULL;
+    if (wrong != NULL)
+        arn__misuse(function, block, wrong);
+    else if (!pooled && !large && !arn__is_empty(d, block))
+        wrong = arn__usable(block, function) == 0 ? not_start : not_start; /* it says what it is */
+    if (wrong != NULL) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (bytes == 0) { /* as glibc has it */
+        arn__checked_free(block, function, (struct claim){ORIGIN_MALLOC, SIZE_UNTOLD, ALIGNMENT_UNTOLD});
+        return NULL;
+    }
+    if (pooled && resize_pooled(d, block, bytes))
+        return block;
+    if (large && bytes > POOLED_BYTES)
+        return resize_large(d, block, bytes, function);
+    return move(block, arn__checked_usable(block, function), bytes, function);
+}
+
+/* ---- copies ---- */
+
+void arn__checked_write(const void *start, size_t bytes, const char *function)
+{
+    const struct descriptor *d = arn__descriptor(start);
+    if (bytes == 0 || arn__kind(d) != KIND_POOL)
+        return;
+    const char *end = arn__pool_end(d), *at = start;
+    if ((uintptr_t)end - (uintptr_t)at > ARENA_BYTES || at >= end)
+        return; /* another address, that leads to the same descriptor */
+    size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
+    const char *base = arn__pool_base(d);
+    size_t idx = (size_t)((unsigned __int128)d->inverse * (size_t)(at - base) >> 64);
+    const char *block = base + idx * block_bytes;
+    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
+    if (!is_out(says))
+        arn__misuse(function, block, copied_to_free);
+    else if ((size_t)(at - block) + bytes > asked(says, block_bytes))
+        arn__misuse(function, block, copied_past);
+}
