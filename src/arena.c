@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "diag.h"
+#include "hardened.h"
+#include "links.h"
 #include "os.h"
 #include "region.h"
 #include "secret.h"
@@ -159,9 +161,48 @@ static void unhold(struct arena *arena, unsigned mask, unsigned touched)
         enter_dirty(arena);
 }
 
+/* ---- guards ----
+ *
+ * In the hardened build a slice that chance decides on is inaccessible, in each arena of a small heap that is cut up
+ * into pools: it is held, of a kind of its own. */
+
+static unsigned guard_slice(const struct arena *arena)
+{
+    return (unsigned)((uintptr_t)arena->base * arn__pool_times >> 60);
+}
+
+static void close_guard(struct arena *arena)
+{
+    unsigned slice = guard_slice(arena), mask = mask_of(slice, 1);
+    char *start = arena->base + slice * SLICE_BYTES;
+    if (arena->slices < ARENA_SLICES || !arn__region_is_guarded(arena) ||
+        ((arena->dirty & mask) != 0 && !arn__os_purge(start, SLICE_BYTES)))
+        return;
+    hold(arena, mask);
+    arena->dirty = (uint16_t)(arena->dirty & ~mask);
+    if (arn__os_close(start, SLICE_BYTES))
+        atomic_store(&arn__descriptor(start)->kind_flags, KIND_GUARD);
+    else
+        unhold(arena, mask, 0);
+}
+
+/* Once nothing else is held. */
+static void open_guard(struct arena *arena)
+{
+    unsigned slice = guard_slice(arena), mask = mask_of(slice, 1);
+    char *start = arena->base + slice * SLICE_BYTES;
+    if ((arena->free | mask) != whole(arena) || arn__kind(arn__descriptor(start)) != KIND_GUARD ||
+        !arn__os_open(start, SLICE_BYTES))
+        return;
+    atomic_store(&arn__descriptor(start)->kind_flags, KIND_NONE);
+    unhold(arena, mask, 0);
+}
+
 /* An arena in which nothing is held goes back to its region. */
 static void settle(struct arena *arena)
 {
+    if (GUARDED_ARENAS)
+        open_guard(arena);
     if (arena->free == whole(arena)) {
         arena->state = ARENA_FREE;
         leave_bucket(arena);
@@ -171,14 +212,16 @@ static void settle(struct arena *arena)
     }
 }
 
-/* Makes an arena that was just taken from its region one of slices, all of them free. */
-static void slice(struct arena *arena)
+/* Makes an arena that was just taken from its region one of slices, all of them free, for so many of them. */
+static void slice(struct arena *arena, unsigned slices)
 {
     if (first_key == NO_KEY)
         first_key =
             arn__memory_is_tight() ? 0 : (unsigned)arn__secret(SECRET_FIRST_SLICE) % ARENA_SLICES;
     arena->state = ARENA_SLICED;
     arena->free = (uint16_t)whole(arena);
+    if (GUARDED_ARENAS && slices < ARENA_SLICES)
+        close_guard(arena);
 }
 
 /* ---- looking for slices ---- */
@@ -258,7 +301,7 @@ static char *take_slices(unsigned slices, bool aligned, enum growth growth)
     arn__lock(&arn__arena_lock, RANK_ARENA);
     struct arena *arena = find_sliced(slices, aligned, &first);
     if (arena == NULL && (arena = take_free_arena(slices, growth)) != NULL) {
-        slice(arena);
+        slice(arena, slices);
         first = choose(arena, slices, aligned);
     }
     if (arena != NULL) {
@@ -574,6 +617,8 @@ static size_t rebuild_arena(struct region *region, size_t idx)
             slices = arn__size_classes[d[i].class_idx].slices;
             held |= mask_of(i, slices);
             add(&arn__arena_totals.carved_bytes, arn__carved_bytes(d + i));
+        } else if (arn__kind(d + i) == KIND_GUARD) {
+            held |= mask_of(i, 1);
         } else if (arn__kind(d + i) == KIND_RUN) {
             slices = d[i].units;
             held |= mask_of(i, slices);

@@ -154,7 +154,6 @@ static const char other_alignment[] = "not of the alignment that it is said to h
 static const char copied_past[] = "copied to past its end";
 static const char copied_to_free[] = "copied to while it was free";
 static const char *const other_origin[] = {
-    [ORIGIN_MALLOC] = "allocated by malloc, not by operator new",
     [ORIGIN_NEW] = "allocated by operator new",
     [ORIGIN_NEW_ARRAY] = "allocated by operator new[]",
 };
@@ -166,17 +165,12 @@ static const char *why_not_out(const char *block, size_t block_bytes, const char
     return tail == 0 ? not_start : is_free(tail ^ key_of(block)) ? twice : past_end;
 }
 
-/* NULL: malloc or one of its like allocated it. */
-static const char *other_origin_of(enum origin origin)
-{
-    return origin == ORIGIN_MALLOC ? NULL : other_origin[origin];
-}
-
 /* NULL: it is what it is said to be. */
 static const char *disagreement(struct claim claim, size_t bytes, unsigned alignment_log,
                                 enum origin origin)
 {
-    if (claim.origin != ORIGIN_UNTOLD && claim.origin != origin)
+    /* malloc's free and what C++ has are mixed by programs, and it does no harm. */
+    if (claim.origin != ORIGIN_MALLOC && origin != ORIGIN_MALLOC && claim.origin != origin)
         return other_origin[origin];
     if (claim.alignment != ALIGNMENT_UNTOLD && log_of(claim.alignment) != alignment_log)
         return other_alignment;
@@ -486,22 +480,20 @@ static void *move(char *block, size_t old_bytes, size_t bytes, const char *funct
     if (target == NULL)
         return NULL;
     memcpy(target, block, old_bytes < bytes ? old_bytes : bytes);
-    arn__checked_free(block, function, (struct claim){ORIGIN_UNTOLD, SIZE_UNTOLD, ALIGNMENT_UNTOLD});
+    arn__checked_free(block, function, CLAIM_OF_FREE);
     return target;
 }
 
-/* What realloc is given: NULL if it is a block that malloc and its like made. */
+/* NULL: realloc may have it. */
 static const char *why_not_resized(struct descriptor *d, char *block)
 {
     if (is_large(d, block))
-        return !has_large_canary(d, block) ? past_end : other_origin_of((enum origin)(d->asked & 3));
+        return has_large_canary(d, block) ? NULL : past_end;
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
     uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
     if (!is_out(says))
         return why_not_out(block, block_bytes, used_after);
-    return !has_canary(block, asked(says, block_bytes), block_bytes)
-               ? past_end
-               : other_origin_of((enum origin)(says >> ORIGIN_SHIFT & 3));
+    return has_canary(block, asked(says, block_bytes), block_bytes) ? NULL : past_end;
 }
 
 void *arn__checked_realloc(void *pointer, size_t bytes, const char *function)
@@ -521,7 +513,7 @@ void *arn__checked_realloc(void *pointer, size_t bytes, const char *function)
         return NULL;
     }
     if (bytes == 0) { /* as glibc has it */
-        arn__checked_free(block, function, (struct claim){ORIGIN_MALLOC, SIZE_UNTOLD, ALIGNMENT_UNTOLD});
+        arn__checked_free(block, function, CLAIM_OF_FREE);
         return NULL;
     }
     if (pooled && resize_pooled(d, block, bytes))

@@ -26,8 +26,8 @@
 #include "alloc.h"
 #include "hardened.h"
 
-/* By what a block was made, and is to be given back. */
-enum origin { ORIGIN_MALLOC, ORIGIN_NEW, ORIGIN_NEW_ARRAY, ORIGIN_UNTOLD };
+/* By what a block was made, and is to be given back. Of malloc's and free's kind, nothing is demanded. */
+enum origin { ORIGIN_MALLOC, ORIGIN_NEW, ORIGIN_NEW_ARRAY };
 
 /* What whoever frees a block says about it. */
 struct claim {
@@ -38,6 +38,9 @@ struct claim {
 
 #define SIZE_UNTOLD SIZE_MAX
 #define ALIGNMENT_UNTOLD ((size_t)0)
+
+/* What free says of a block. */
+#define CLAIM_OF_FREE ((struct claim){ORIGIN_MALLOC, SIZE_UNTOLD, ALIGNMENT_UNTOLD})
 
 /* Each as its namesake in alloc.h. `alignment` 1: that of malloc. What they give holds zeros. */
 void *arn__checked_malloc(size_t bytes, size_t alignment, enum origin origin);

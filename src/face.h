@@ -44,7 +44,4 @@ static inline void arn__give(void *block, const char *function, struct claim cla
         arn__free(block, function);
 }
 
-/* What free says of a block. */
-#define CLAIM_OF_MALLOC ((struct claim){ORIGIN_MALLOC, SIZE_UNTOLD, ALIGNMENT_UNTOLD})
-
 #endif

@@ -83,7 +83,7 @@ EXPORT void *malloc(size_t bytes)
 
 EXPORT void free(void *block)
 {
-    arn__give(block, "free", CLAIM_OF_MALLOC);
+    arn__give(block, "free", CLAIM_OF_FREE);
 }
 
 /* By the malloc and free that are another's, who has left out this. */
@@ -618,7 +618,7 @@ static inline void delete_as(void *block, enum origin origin, size_t bytes, size
         free_elsewhere(block);
     else
         arn__give(block, origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
-                  (struct claim){is_known ? origin : ORIGIN_UNTOLD, bytes, alignment});
+                  (struct claim){is_known ? origin : ORIGIN_MALLOC, bytes, alignment});
 }
 
 OPERATOR(void, cxx_delete, "_ZdlPv", void *block)

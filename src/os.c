@@ -248,6 +248,11 @@ enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
     return map_with(start, bytes, PROT_NONE, MAP_FIXED_NOREPLACE) == start ? OS_REFUSED : OS_LOST;
 }
 
+bool arn__os_close(void *start, size_t bytes)
+{
+    return !injected() && ARN__SYSTEM_CALL(SYS_mprotect, start, bytes, PROT_NONE) == 0;
+}
+
 bool arn__os_open(void *start, size_t bytes)
 {
     const int protection = PROT_READ | PROT_WRITE;

@@ -97,6 +97,9 @@ bool arn__os_readable(const void *word);
  * protection be changed, zero pages take their place. */
 bool arn__os_open(void *start, size_t bytes);
 
+/* Makes pages inaccessible; their contents stay. */
+bool arn__os_close(void *start, size_t bytes);
+
 bool arn__os_unmap(void *start, size_t bytes);
 
 /* Gives the pages back; they read as zero afterwards. False: the contents stay as they were. */

@@ -31,18 +31,27 @@ void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list)
         pool[i].frees_to = list;
 }
 
+/* Of the block that is skipped, what is looked at when the one behind it is freed. */
+static void clear_end(struct block *behind)
+{
+    for (unsigned word = 1; word <= 4; word++)
+        behind[-(int)word].link = 0;
+}
+
 struct descriptor *arn__pool_create(unsigned class_idx, unsigned number)
 {
     const struct size_class *shape = &arn__size_classes[class_idx];
     char *base = arn__slices_take(shape->slices, true);
     if (base == NULL)
         return NULL;
-    const struct block *first = arn__pool_carved(base, class_idx, 0);
+    struct block *first = arn__pool_carved(base, class_idx, 0);
     unsigned flags = arn__slices_clean(base, shape->slices) ? POOL_FRESH : 0;
     struct descriptor *pool = arn__descriptor(base);
     /* relaxed: nobody has a block of it yet. */
     atomic_store_explicit(arn__remote(base), arn__remote_word(POOL_OWNED, 0, 0),
                           memory_order_relaxed);
+    if (SHUFFLED_POOLS && !(flags & POOL_FRESH))
+        clear_end(first);
     pool->local.first = arn__link_end();
     pool->local.needed = 0;
     pool->carved = 0;

@@ -12,7 +12,7 @@ ARN__ENTRY void *arn_malloc(size_t bytes)
 
 void arn_free(void *block)
 {
-    arn__give(block, "arn_free", CLAIM_OF_MALLOC);
+    arn__give(block, "arn_free", CLAIM_OF_FREE);
 }
 
 void arn_free_sized(void *block, size_t bytes)

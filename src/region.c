@@ -564,6 +564,12 @@ static size_t frontier_step(void)
     return GUARDED_ARENAS && arn__region_totals.opened_bytes < guarded_bytes ? 1 : GROUP_ARENAS;
 }
 
+bool arn__region_is_guarded(const struct arena *arena)
+{
+    return arn__region_totals.opened_bytes < guarded_bytes && !arn__memory_is_tight() &&
+           !arn__region_group_is_huge(arena);
+}
+
 /* Moves it past `arenas`: by whole groups, or no farther where that is refused. */
 static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
 {

@@ -105,6 +105,9 @@ void arn__region_put(char *base, size_t arenas);
 bool arn__region_group_is_huge(const struct arena *arena);
 bool arn__region_group_is_free(const struct arena *arena);
 
+/* Whether some of this arena is to be made inaccessible: the heap is small, and memory is not short. */
+bool arn__region_is_guarded(const struct arena *arena);
+
 /* Unmaps regions that are wholly free, except the first; where memory is short, the free end of each, too.
  * Returns the bytes. `forget` is told of every opened arena that goes. */
 size_t arn__region_release_free(void (*forget)(struct arena *));

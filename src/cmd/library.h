@@ -17,6 +17,7 @@ struct library {
 char *command_directory(void);
 
 #define LIBRARY_MALLOC "libarenite.so"
+#define LIBRARY_HARDENED "libarenite-hardened.so"
 #define LIBRARY_RECORD "libarenite-record.so"
 
 /* Finds arenite's own library of that name: beside the command, where it was installed. False: said

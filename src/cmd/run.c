@@ -16,16 +16,17 @@
 struct request {
     char *options;       /* key=value,… from the command line, or NULL */
     const char *library; /* --library, or NULL */
-    bool force, print;
+    bool hardened, force, print;
     char **program; /* the program and its arguments, NULL-terminated; perhaps none */
 };
 
-enum { OPTION_LIBRARY = 256, OPTION_STATS, OPTION_SHOW, OPTION_FORCE, OPTION_PRINT };
+enum { OPTION_LIBRARY = 256, OPTION_HARDENED, OPTION_STATS, OPTION_SHOW, OPTION_FORCE, OPTION_PRINT };
 
 static const struct option long_options[] = {
     {"option", required_argument, NULL, 'o'},
     {"stats", no_argument, NULL, OPTION_STATS},
     {"show", no_argument, NULL, OPTION_SHOW},
+    {"hardened", no_argument, NULL, OPTION_HARDENED},
     {"library", required_argument, NULL, OPTION_LIBRARY},
     {"force", no_argument, NULL, OPTION_FORCE},
     {"print", no_argument, NULL, OPTION_PRINT},
@@ -40,6 +41,7 @@ static const char help[] =
     "  -o, --option KEY=VALUE[,...]  append to ARENITE_OPTIONS; arenite(7) lists the keys\n"
     "      --stats                   the same as -o stats=exit: print statistics at exit\n"
     "      --show                    the same as -o show=1: print the options in force\n"
+    "      --hardened                preload the hardened library: arenite-security(7)\n"
     "      --library FILE            preload FILE instead of the installed libarenite.so\n"
     "      --force                   run PROGRAM even if the library cannot be preloaded\n"
     "      --print                   print the environment settings instead of running\n"
@@ -77,6 +79,9 @@ static int parse(int argc, char **argv, struct request *request)
             break;
         case OPTION_SHOW:
             request->options = joined(request->options, ',', "show=1");
+            break;
+        case OPTION_HARDENED:
+            request->hardened = true;
             break;
         case OPTION_LIBRARY:
             request->library = optarg;
@@ -153,8 +158,13 @@ int run_main(int argc, char **argv)
         say("run: no program; see 'arenite run --help'");
         return STATUS_REFUSED;
     }
+    if (request.hardened && request.library != NULL) {
+        say("run: --hardened and --library both name a library");
+        return STATUS_REFUSED;
+    }
     struct library library;
-    if (request.library == NULL ? !library_find(LIBRARY_MALLOC, &library)
+    const char *malloc_name = request.hardened ? LIBRARY_HARDENED : LIBRARY_MALLOC;
+    if (request.library == NULL ? !library_find(malloc_name, &library)
                                 : !library_open(request.library, &library))
         return STATUS_REFUSED;
     struct program program;
