@@ -25,11 +25,12 @@ enum {
     SET_ASIDE_MOST_SLICES = 128,
 };
 
-/* Places of a heap's quarantine: for blocks to 512 bytes, to 4 KiB, and beyond. At most 224 KiB wait there. */
+/* Places of a heap's quarantine: for blocks to 512 bytes, to 4 KiB, and beyond. At most 128 KiB wait there: more would
+ * not stay in a cache. */
 enum {
     QUARANTINE_SMALL = CHECKED_BLOCKS ? 64 : 0,
-    QUARANTINE_MEDIUM = CHECKED_BLOCKS ? 16 : 0,
-    QUARANTINE_LARGE = CHECKED_BLOCKS ? 4 : 0,
+    QUARANTINE_MEDIUM = CHECKED_BLOCKS ? 8 : 0,
+    QUARANTINE_LARGE = CHECKED_BLOCKS ? 2 : 0,
     QUARANTINE_PLACES = QUARANTINE_SMALL + QUARANTINE_MEDIUM + QUARANTINE_LARGE,
 };
 

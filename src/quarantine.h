@@ -22,8 +22,8 @@ static inline struct block *arn__quarantine_swap(struct heap *heap, struct block
     heap->chance = heap->chance * 6364136223846793005 + 1442695040888963407;
     size_t of_chance = heap->chance >> 58;
     size_t place = block_bytes <= 512    ? of_chance
-                   : block_bytes <= 4096 ? QUARANTINE_SMALL + (of_chance >> 2)
-                                         : QUARANTINE_SMALL + QUARANTINE_MEDIUM + (of_chance >> 4);
+                   : block_bytes <= 4096 ? QUARANTINE_SMALL + (of_chance >> 3)
+                                         : QUARANTINE_SMALL + QUARANTINE_MEDIUM + (of_chance >> 5);
     struct block *leaves = heap->quarantine[place];
     heap->quarantine[place] = block;
     return leaves;
