@@ -83,7 +83,7 @@ EXPORT void *malloc(size_t bytes)
 
 EXPORT void free(void *block)
 {
-    arn__give(block, "free", CLAIM_OF_FREE);
+    arn__give(block, "free");
 }
 
 /* By the malloc and free that are another's, who has left out this. */
@@ -128,7 +128,7 @@ static inline void free_as(void *block, const char *function, struct claim claim
     if (IS_ANOTHERS(free))
         free(block);
     else
-        arn__give(block, function, claim);
+        arn__give_as(block, function, claim);
 }
 
 EXPORT void free_sized(void *block, size_t bytes)
@@ -617,7 +617,7 @@ static inline void delete_as(void *block, enum origin origin, size_t bytes, size
     if (IS_ANOTHERS(free))
         free_elsewhere(block);
     else
-        arn__give(block, origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
+        arn__give_as(block, origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
                   (struct claim){is_known ? origin : ORIGIN_MALLOC, bytes, alignment});
 }
 
