@@ -24,8 +24,9 @@
 /* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */
 ARN__SLOW void *arn__malloc_slow(size_t last);
 
-/* A size whose list is empty: less 1, in quanta. NULL with ENOMEM. */
-ARN__SLOW void *arn__malloc_refill(size_t quanta);
+/* A size whose list is empty; and the same with an alignment. NULL with ENOMEM. */
+ARN__SLOW void *arn__malloc_refill(size_t bytes);
+ARN__SLOW void *arn__aligned_refill(size_t alignment, size_t bytes);
 
 /* Everything that is not the free of a valid block into a pool of one's own. `function` is named
  * when it turns out to be misuse. */
@@ -62,16 +63,17 @@ bool arn__trim(size_t keep_bytes);
  * that it is the same. */
 #define ARN__HIDE(index) __asm__("" : "+r"(index))
 
-/* A size that pools serve, told less 1. NULL with ENOMEM. */
-static inline void *arn__malloc_pooled(size_t last)
+/* From the class of a size that pools serve, told less 1: for so many bytes at such an alignment, of which the fast
+ * path knows nothing more. NULL with ENOMEM. */
+static inline void *arn__malloc_pooled(size_t last, size_t alignment, size_t bytes)
 {
     struct heap *heap = ARN__PEEK(arn__thread.heap);
     size_t quanta = last >> QUANTUM_SHIFT;
     size_t index = heap->list_index[quanta];
     struct block *block = arn__heap_list_at(heap, index)->first;
     uint64_t below = arn__link_below(block->link);
-    if (__builtin_expect(!arn__link_may_be(below), false))
-        return arn__malloc_refill(quanta); /* the list has ended, or the block was overwritten */
+    if (__builtin_expect(!arn__link_may_be(below), false)) /* the list's end, or overwritten */
+        return alignment == 1 ? arn__malloc_refill(bytes) : arn__aligned_refill(alignment, bytes);
     ARN__HIDE(index);
     ARN__HIDE(block); /* or gcc has it in a register that is not the result's */
     ARN__HIDE(below); /* or gcc adds the bias before the test, in another register */
@@ -85,7 +87,7 @@ static inline void *arn__malloc(size_t bytes)
     size_t last = bytes - 1; /* 0 bytes: a very large number */
     if (__builtin_expect(last >= POOLED_BYTES, false))
         return arn__malloc_slow(last);
-    return arn__malloc_pooled(last);
+    return arn__malloc_pooled(last, 1, bytes);
 }
 
 /* NULL with ENOMEM, or with EINVAL if `alignment` is no power of two. */
@@ -94,7 +96,7 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
     size_t last = arn__aligned_last(bytes - 1, alignment);
     if (__builtin_expect(last >= POOLED_BYTES || (alignment & (alignment - 1)) != 0, false))
         return arn__aligned_slow(alignment, bytes);
-    return arn__malloc_pooled(last);
+    return arn__malloc_pooled(last, alignment, bytes);
 }
 
 /* Whether this is a block that is out, of a pool of this thread's. One multiplication tells both whether the pool
@@ -103,13 +105,12 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
  * among them. Nothing is read through the pointer before. */
 static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 {
-    uint64_t from_end =
-        ARN__PEEK(arn__thread.token) - ARN__PEEK(arn__descriptor_at(*index)->place);
+    uint64_t from_end = ARN__PEEK(arn__thread.token) - ARN__PEEK(arn__descriptor_at(*index)->place);
     if (__builtin_expect(__builtin_add_overflow(from_end, (uintptr_t)block, &from_end), false))
         return false;
     ARN__HIDE(*index);
-    return __builtin_expect(
-               arn__is_multiple_below(from_end, arn__descriptor_at(*index)->inverse), true) &&
+    return __builtin_expect(arn__is_multiple_below(from_end, arn__descriptor_at(*index)->inverse),
+                            true) &&
            __builtin_expect(!arn__link_may_be(arn__link_below(block->link)), true);
 }
 

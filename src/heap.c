@@ -278,7 +278,14 @@ static void note_extent(struct heap *heap, const struct descriptor *pool)
     heap->extents[pool->class_idx] = (struct extent){arn__pool_base(pool), pool->carved};
 }
 
-static void begin_current(struct heap *heap, struct descriptor *pool)
+/* One block of the list goes to the request for which it is filled. */
+static void note_filled(struct heap *heap, unsigned class_idx, unsigned listed)
+{
+    heap->filled[class_idx] = heap->lists[class_idx].free.needed + listed - 1;
+}
+
+/* `listed`: the blocks in its list. */
+static void begin_current(struct heap *heap, struct descriptor *pool, unsigned listed)
 {
     struct free_list *list = &heap->lists[pool->class_idx].free;
     heap->current[pool->class_idx] = pool;
@@ -288,6 +295,7 @@ static void begin_current(struct heap *heap, struct descriptor *pool)
     pool->local.first = arn__link_end();
     pool->local.needed = NEEDED_CURRENT; /* who counts blocks looks at their links */
     arn__pool_set_frees_to(pool, list);
+    note_filled(heap, pool->class_idx, listed);
 }
 
 /* The heap's list returns to the pool. */
@@ -298,29 +306,34 @@ static void end_current(struct heap *heap, struct descriptor *pool)
     heap->extents[pool->class_idx] = (struct extent){NULL, 0};
     pool->local.first = list->first;
     list->first = arn__link_end();
+    heap->filled[pool->class_idx] = list->needed;
     pool->local.needed = pool->carved - arn__pool_local_count(pool);
     arn__pool_set_frees_to(pool, &pool->local);
 }
 
-/* What others freed, else what the next page holds. */
-static bool fill(struct descriptor *pool, bool *fresh)
+/* What others freed, else what the next page holds: how many blocks its list has then. */
+static unsigned fill(struct descriptor *pool, bool *fresh)
 {
     *fresh = false;
-    if (pool->local.first != arn__link_end() || arn__pool_take_remote(pool) > 0)
-        return true;
-    if (arn__pool_carve(pool) == 0)
-        return false;
-    *fresh = arn__has_flag(pool, POOL_FRESH);
-    return true;
+    if (pool->local.first != arn__link_end())
+        return pool->carved - pool->local.needed;
+    unsigned listed = arn__pool_take_remote(pool);
+    if (listed == 0) {
+        listed = arn__pool_carve(pool);
+        *fresh = listed > 0 && arn__has_flag(pool, POOL_FRESH);
+    }
+    return listed;
 }
 
 static bool refill_current(struct heap *heap, struct descriptor *pool, bool *fresh)
 {
-    if (!fill(pool, fresh))
+    unsigned listed = fill(pool, fresh);
+    if (listed == 0)
         return false;
     heap->lists[pool->class_idx].free.first = pool->local.first;
     pool->local.first = arn__link_end();
     note_extent(heap, pool);
+    note_filled(heap, pool->class_idx, listed);
     return true;
 }
 
@@ -394,17 +407,14 @@ static bool refill(struct heap *heap, unsigned class_idx, bool *fresh)
             return true;
         end_current(heap, pool);
         if (!rest(heap, pool) && !arn__pool_detach(pool, arn__heap_number(heap))) {
-            arn__pool_take_remote(pool);
-            begin_current(heap, pool);
+            begin_current(heap, pool, arn__pool_take_remote(pool));
             return true;
         }
     }
     pool = take_pool(heap, class_idx, fresh);
     if (pool == NULL)
         return false;
-    if (!*fresh)
-        fill(pool, fresh);
-    begin_current(heap, pool);
+    begin_current(heap, pool, *fresh ? pool->carved : fill(pool, fresh));
     return true;
 }
 

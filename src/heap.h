@@ -51,10 +51,11 @@ struct heap {
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
     bool rests_alone;                    /* some of them since this was the only thread */
-    uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
-    size_t held_slices;                  /* of pools that are partial or resting */
-    size_t held_most;                    /* HELD_MOST_SLICES; 0 in a heap that is no thread's own */
-    struct descriptor *empty[CLASSES];   /* through next; all their blocks are in `local` */
+    uint64_t
+        token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
+    size_t held_slices;                /* of pools that are partial or resting */
+    size_t held_most;                  /* HELD_MOST_SLICES; 0 in a heap that is no thread's own */
+    struct descriptor *empty[CLASSES]; /* through next; all their blocks are in `local` */
     unsigned empty_slices;
     unsigned next_empty;    /* class to look at first when one is to be given up for another */
     struct heap *next;      /* all heaps ever made */
@@ -65,6 +66,10 @@ struct heap {
     _Atomic(struct thread *) seat;
     bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
     unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
+    /* By class: what its list's `needed` was when the list was last filled, and the blocks that it held then. Each
+     * block that was freed into the list since has counted `needed` down, and could be handed out once more. */
+    uint32_t filled[CLASSES];
+    int64_t until_sampled; /* blocks; 0: not begun. See sampled.h */
 };
 
 /* There is a second heap, or the orphan heap is in use. */
@@ -103,6 +108,17 @@ static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx, c
     list->first = next;
     arn__block_hand_out(block);
     return block;
+}
+
+/* How many blocks of the class were handed out by the fast path since the list was filled, once it is empty. */
+static inline uint32_t arn__heap_count_taken(struct heap *heap, size_t class_idx)
+{
+    const struct free_list *list = &heap->lists[class_idx].free;
+    if (list->first != arn__link_end())
+        return 0;
+    uint32_t taken = heap->filled[class_idx] - list->needed;
+    heap->filled[class_idx] = list->needed;
+    return taken < NEEDED_CURRENT ? taken : 0; /* a countdown that ended began anew */
 }
 
 /* Frees into a pool of one's own; `d` is that of the block's slice. True: call

@@ -13,6 +13,7 @@
 enum {
     SECRET_FIRST_SLICE,
     SECRET_LINKS,
+    SECRET_SAMPLES,
     SECRET_PLACES = 1 << 16, /* and as many after it as there are places */
 };
 

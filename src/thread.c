@@ -135,6 +135,8 @@ static void mend_child(struct control *page, struct heap *own)
     struct heap *survivor = atomic_load(&page->survivor);
     if (survivor == NULL)
         survivor = own;
+    if (survivor != NULL)
+        survivor->tenure.thread = arn__os_process();
     bool had_threads =
         atomic_load(&page->told) ? atomic_load(&page->had_threads) : !__libc_single_threaded;
     arn__lock_reset(&heaps_lock);
@@ -422,8 +424,7 @@ void arn__thread_defer_free(void *block)
 static bool is_deferred(const void *node)
 {
     const struct descriptor *d = arn__descriptor_if_ours(node);
-    return arn__kind(d) == KIND_POOL ? arn__pool_starts_block(d, node)
-                                     : arn__kind(d) >= KIND_RUN;
+    return arn__kind(d) == KIND_POOL ? arn__pool_starts_block(d, node) : arn__kind(d) >= KIND_RUN;
 }
 
 /* Takes the first of the list, and its link out of it; the rest is lost if that was overwritten. */
@@ -549,6 +550,16 @@ bool arn__thread_take_traceback(struct traceback *traceback)
         arn__trace_lose();
     }
     return may;
+}
+
+unsigned arn__thread_take_frames(void **frames, unsigned most)
+{
+    if (arn__thread.inside || arn__thread.unwinds)
+        return 0;
+    arn__thread.unwinds = true;
+    unsigned count = arn__traceback_frames(frames, most);
+    arn__thread.unwinds = false;
+    return count;
 }
 
 void arn__thread_collect_others(const struct heap *heap)

@@ -19,11 +19,11 @@ struct thread {
      * inside, or blocks are watched. The thread's own, but for arn__thread_hide_all. */
     _Atomic(struct heap *) heap;
     _Atomic uint64_t token; /* that heap's: see heap.h */
-    bool inside;      /* a slow path */
-    bool unwinds;     /* takes a traceback */
-    bool departed;    /* its heap was given up at exit: it gets no other */
-    bool aligns;      /* by another's malloc: see interpose.c */
-    struct heap *own; /* NULL: it has none */
+    bool inside;            /* a slow path */
+    bool unwinds;           /* takes a traceback */
+    bool departed;          /* its heap was given up at exit: it gets no other */
+    bool aligns;            /* by another's malloc: see interpose.c */
+    struct heap *own;       /* NULL: it has none */
 };
 
 extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec")));
@@ -73,6 +73,9 @@ void arn__thread_settle(void);
  * unwinder that asks for memory, or a signal handler: not to be traced. Not while inside: the unwinder may
  * take locks. */
 bool arn__thread_take_traceback(struct traceback *traceback);
+
+/* The same for whoever keeps the frames itself; 0: as above, or this thread is inside. */
+unsigned arn__thread_take_frames(void **frames, unsigned most);
 
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
