@@ -105,12 +105,13 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
  * among them. Nothing is read through the pointer before. */
 static inline bool arn__is_own(uintptr_t *index, const struct block *block)
 {
-    uint64_t from_end = ARN__PEEK(arn__thread.token) - ARN__PEEK(arn__descriptor_at(*index)->place);
+    uint64_t from_end =
+        ARN__PEEK(arn__thread.token) - ARN__PEEK(arn__descriptor_at(*index)->place);
     if (__builtin_expect(__builtin_add_overflow(from_end, (uintptr_t)block, &from_end), false))
         return false;
     ARN__HIDE(*index);
-    return __builtin_expect(arn__is_multiple_below(from_end, arn__descriptor_at(*index)->inverse),
-                            true) &&
+    return __builtin_expect(
+               arn__is_multiple_below(from_end, arn__descriptor_at(*index)->inverse), true) &&
            __builtin_expect(!arn__link_may_be(arn__link_below(block->link)), true);
 }
 

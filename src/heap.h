@@ -51,11 +51,10 @@ struct heap {
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
     bool rests_alone;                    /* some of them since this was the only thread */
-    uint64_t
-        token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
-    size_t held_slices;                /* of pools that are partial or resting */
-    size_t held_most;                  /* HELD_MOST_SLICES; 0 in a heap that is no thread's own */
-    struct descriptor *empty[CLASSES]; /* through next; all their blocks are in `local` */
+    uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
+    size_t held_slices;                  /* of pools that are partial or resting */
+    size_t held_most;                    /* HELD_MOST_SLICES; 0 in a heap that is no thread's own */
+    struct descriptor *empty[CLASSES];   /* through next; all their blocks are in `local` */
     unsigned empty_slices;
     unsigned next_empty;    /* class to look at first when one is to be given up for another */
     struct heap *next;      /* all heaps ever made */

@@ -28,8 +28,9 @@ LOOKS_AT_OTHERS static size_t count_unlinked(const struct descriptor *pool, cons
     size_t block_bytes = arn__size_classes[pool->class_idx].block_bytes;
     for (unsigned i = 0; i < pool->carved; i++) {
         const struct block *block = (const struct block *)(base + i * block_bytes);
-        used += arn__has_page_of_its_own(block, block_bytes) ? !arn__pool_is_free_apart(pool, block)
-                                                             : !arn__pool_links(pool, block->link);
+        used += arn__has_page_of_its_own(block, block_bytes)
+                    ? !arn__pool_is_free_apart(pool, block)
+                    : !arn__pool_links(pool, block->link);
     }
     return used;
 }

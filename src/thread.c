@@ -424,7 +424,8 @@ void arn__thread_defer_free(void *block)
 static bool is_deferred(const void *node)
 {
     const struct descriptor *d = arn__descriptor_if_ours(node);
-    return arn__kind(d) == KIND_POOL ? arn__pool_starts_block(d, node) : arn__kind(d) >= KIND_RUN;
+    return arn__kind(d) == KIND_POOL ? arn__pool_starts_block(d, node)
+                                     : arn__kind(d) >= KIND_RUN;
 }
 
 /* Takes the first of the list, and its link out of it; the rest is lost if that was overwritten. */

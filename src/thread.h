@@ -19,11 +19,11 @@ struct thread {
      * inside, or blocks are watched. The thread's own, but for arn__thread_hide_all. */
     _Atomic(struct heap *) heap;
     _Atomic uint64_t token; /* that heap's: see heap.h */
-    bool inside;            /* a slow path */
-    bool unwinds;           /* takes a traceback */
-    bool departed;          /* its heap was given up at exit: it gets no other */
-    bool aligns;            /* by another's malloc: see interpose.c */
-    struct heap *own;       /* NULL: it has none */
+    bool inside;      /* a slow path */
+    bool unwinds;     /* takes a traceback */
+    bool departed;    /* its heap was given up at exit: it gets no other */
+    bool aligns;      /* by another's malloc: see interpose.c */
+    struct heap *own; /* NULL: it has none */
 };
 
 extern __thread struct thread arn__thread __attribute__((tls_model("initial-exec")));
