@@ -331,6 +331,27 @@ bool arn__sampled_begin(size_t mean)
 
 /* ---- telling ---- */
 
+static size_t distance_to(const struct cell *cell, const char *address)
+{
+    const char *end = cell->block + cell->bytes;
+    return (size_t)(address < cell->block ? cell->block - address
+                    : address < end       ? 0
+                                          : address - end);
+}
+
+/* Whose block an address is meant for: the cell's that it is in, or in a guard that of the nearer one. NULL: there
+ * never was one. */
+static const struct cell *nearest(const char *address)
+{
+    size_t offset = address < cells_start ? 0 : (size_t)(address - cells_start);
+    const struct cell *cell = cell_at(cells_start + offset), *next = cell + 1;
+    bool in_guard = offset % cell_stride >= cell_bytes;
+    if (in_guard && next < cells + SAMPLED_CELLS && next->block != NULL &&
+        (cell->block == NULL || distance_to(next, address) < distance_to(cell, address)))
+        cell = next;
+    return cell->block == NULL ? NULL : cell;
+}
+
 static void say_stack(const char *what, const struct call_stack *stack)
 {
     struct line line = {.length = 0};
@@ -388,7 +409,7 @@ static void say_history(const struct cell *cell)
 void arn__sampled_misuse(const char *function, const void *pointer, const char *reason,
                          const char *where, const struct call_stack *by)
 {
-    const struct cell *cell = cell_at(pointer);
+    const struct cell *cell = nearest(pointer);
     struct line line = {.length = 0};
     arn__line_text(&line, "arenite: ");
     arn__line_text(&line, function);
@@ -396,14 +417,14 @@ void arn__sampled_misuse(const char *function, const void *pointer, const char *
     arn__line_hex(&line, (uintptr_t)pointer);
     arn__line_text(&line, "): ");
     arn__line_text(&line, reason);
-    if (cell->block != NULL) {
+    if (cell != NULL) {
         arn__line_text(&line, ": ");
         add_position(&line, where, cell);
     }
     add_process(&line);
     arn__line_write(&line, STDERR);
     say_stack("called", by);
-    if (cell->block != NULL)
+    if (cell != NULL)
         say_history(cell);
     if (arn__options.misuse == MISUSE_ABORT)
         arn__os_abort();
@@ -423,26 +444,11 @@ static bool is_beside_cells(const char *address)
            address < cells_start + SAMPLED_CELLS * cell_stride;
 }
 
-static size_t distance_to(const struct cell *cell, const char *address)
+/* Whose pages the program met. NULL: they can be accessed, and something else is the matter. */
+static const struct cell *met(const char *address)
 {
-    const char *end = cell->block + cell->bytes;
-    return (size_t)(address < cell->block ? cell->block - address
-                    : address < end       ? 0
-                                          : address - end);
-}
-
-/* Whose block the program meant: the cell's that it is in, or in a guard the nearer one. NULL: no block was ever there,
- * or its pages can be accessed, and something else is the matter. */
-static const struct cell *meant(const char *address)
-{
-    size_t offset = address < cells_start ? 0 : (size_t)(address - cells_start);
-    const struct cell *cell = &cells[offset / cell_stride];
-    const struct cell *next = cell + 1;
-    bool in_guard = offset % cell_stride >= cell_bytes;
-    if (in_guard && next < cells + SAMPLED_CELLS && next->block != NULL &&
-        (cell->block == NULL || distance_to(next, address) < distance_to(cell, address)))
-        cell = next;
-    if (cell->block == NULL || state_of(cell) == CELL_TAKEN)
+    const struct cell *cell = nearest(address);
+    if (cell == NULL || state_of(cell) == CELL_TAKEN)
         return NULL;
     size_t bytes;
     const char *start = pages_of(cell, &bytes);
@@ -519,7 +525,7 @@ __attribute__((section("arn_entry"))) static void on_fault(int signal, siginfo_t
                                                            void *context)
 {
     const char *address = info->si_addr;
-    const struct cell *cell = info->si_code > 0 && is_beside_cells(address) ? meant(address) : NULL;
+    const struct cell *cell = info->si_code > 0 && is_beside_cells(address) ? met(address) : NULL;
     if (cell != NULL)
         tell_once(cell, address, arn__os_access(context));
     pass_on(signal, info, context, cell != NULL);
