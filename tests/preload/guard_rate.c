@@ -555,7 +555,7 @@ static void statistics(void)
 
 enum { SHARED = 256, THREADS = 6 };
 static _Atomic(void *) shared[SHARED];
-static unsigned turns = 40000;
+static unsigned turns = 15000;
 
 static void *make_random(uint64_t *random, size_t bytes)
 {
@@ -604,7 +604,7 @@ static void churn_threads(void)
 static void churn_briefly(void)
 {
     alarm(300);
-    turns = 3000;
+    turns = 2000;
     churn_threads();
 }
 
@@ -614,7 +614,7 @@ static void churn_and_fork(void)
     pthread_t threads[THREADS];
     for (uintptr_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)) == 0);
-    for (size_t i = 0; i < 20; i++)
+    for (size_t i = 0; i < 8; i++)
         run_apart(churn_briefly, 60, "child of churning threads");
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
