@@ -47,6 +47,9 @@ struct heap {
      * that malloc has anyway. */
     uint8_t list_index[POOLED_BYTES >> QUANTUM_SHIFT];
     struct extent extents[CLASSES];
+    /* By class: what its list's `needed` was when the list was last filled, and the blocks that it held then. Each
+     * block that was freed into the list since has counted `needed` down, and could be handed out once more. */
+    uint32_t filled[CLASSES];
     struct descriptor *current[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
@@ -65,9 +68,6 @@ struct heap {
     _Atomic(struct thread *) seat;
     bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
     unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
-    /* By class: what its list's `needed` was when the list was last filled, and the blocks that it held then. Each
-     * block that was freed into the list since has counted `needed` down, and could be handed out once more. */
-    uint32_t filled[CLASSES];
     int64_t until_sampled; /* blocks; 0: not begun. See sampled.h */
 };
 

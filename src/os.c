@@ -459,7 +459,6 @@ bool arn__os_handle(int signal, void (*handler)(int, siginfo_t *, void *), struc
         .handler = handler,
         .flags = SA_SIGINFO | SA_ONSTACK | restorer_flag,
         .restorer = arn__os_restore,
-        .mask = (uint64_t)1 << (SIGSEGV - 1) | (uint64_t)1 << (SIGBUS - 1),
     };
     return set_action(signal, &action, old) == 0;
 }

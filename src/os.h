@@ -181,8 +181,7 @@ struct os_action {
     uint64_t mask;
 };
 
-/* `handler` for the signal, with both signals of a fault blocked, on the thread's signal stack if it has one.
- * `old`: what was there. */
+/* `handler` for the signal, on the thread's signal stack if it has one. `old`: what was there. */
 bool arn__os_handle(int signal, void (*handler)(int, siginfo_t *, void *), struct os_action *old);
 void arn__os_handle_again(int signal, const struct os_action *old);
 

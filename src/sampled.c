@@ -432,7 +432,7 @@ void arn__sampled_misuse(const char *function, const void *pointer, const char *
 
 /* ---- faults ---- */
 
-static struct os_action before_segv, before_bus;
+static struct os_action before;
 
 /* Whose words are on their way: those of one thread, while others that fault wait. */
 enum { NOTHING_SAID, BEING_SAID, SAID };
@@ -505,17 +505,16 @@ static void tell_once(const struct cell *cell, const char *address, struct os_ac
  * handles it; a signal that was sent does not. */
 static void pass_on(int signal, siginfo_t *info, void *context, bool explained)
 {
-    const struct os_action *before = signal == SIGSEGV ? &before_segv : &before_bus;
-    uintptr_t handler = (uintptr_t)before->handler;
+    uintptr_t handler = (uintptr_t)before.handler;
     bool handled = handler != (uintptr_t)SIG_DFL && handler != (uintptr_t)SIG_IGN;
     bool sent = info->si_code <= 0;
     if (handled && !explained) {
-        before->handler(signal, info, context);
+        before.handler(signal, info, context);
         return;
     }
     if (sent && handler == (uintptr_t)SIG_IGN)
         return;
-    arn__os_handle_again(signal, before);
+    arn__os_handle_again(signal, &before);
     if (sent)
         arn__os_raise(signal);
 }
@@ -533,6 +532,5 @@ __attribute__((section("arn_entry"))) static void on_fault(int signal, siginfo_t
 
 void arn__sampled_explain_faults(void)
 {
-    arn__os_handle(SIGSEGV, on_fault, &before_segv);
-    arn__os_handle(SIGBUS, on_fault, &before_bus);
+    arn__os_handle(SIGSEGV, on_fault, &before);
 }
