@@ -196,6 +196,11 @@ static bool is_due(const struct request *request)
     if (arn__thread.inside || arn__thread.unwinds || heap == NULL || !arn__thread_is_settled() ||
         arn__traces(ARN_TRACE_BLOCKS))
         return false;
+    if (heap->awaits_sample) {
+        heap->awaits_sample = false;
+        if (arn__thread_enter() == heap)
+            arn__thread_leave(heap); /* comes into sight again */
+    }
     uint64_t taken = 1;
     if (request->class_idx != NO_CLASS)
         taken += arn__heap_count_taken(heap, request->class_idx);

@@ -160,13 +160,43 @@ static void end_rest(struct heap *heap, struct descriptor *pool)
     set_resting(pool, false); /* last: who counts blocks meanwhile looks at their links */
 }
 
+/* ---- counting for samples: see sampled.h ---- */
+
+/* How many frees into a class's list are to call arn__heap_pool_emptied. */
+static void arm(struct heap *heap, unsigned class_idx, int64_t frees)
+{
+    uint32_t count = frees > 0 && frees < NEEDED_CURRENT ? (uint32_t)frees : NEEDED_CURRENT;
+    heap->armed[class_idx] = heap->lists[class_idx].free.needed = count;
+}
+
+/* One block of the list goes to the request for which it is filled. */
+static void note_filled(struct heap *heap, unsigned class_idx, unsigned listed)
+{
+    heap->listed[class_idx] = listed - (listed > 0);
+    arm(heap, class_idx, heap->until_sampled);
+}
+
+/* As many blocks were handed out as freed, or nearly: is it time for a sample? */
+static void count_frees(struct heap *heap, unsigned class_idx)
+{
+    int64_t armed = heap->armed[class_idx];
+    if (armed == NEEDED_CURRENT) {
+        arm(heap, class_idx, NEEDED_CURRENT);
+        return;
+    }
+    heap->until_sampled -= armed;
+    heap->awaits_sample = heap->until_sampled <= 0;
+    heap->until_sampled -= heap->until_sampled == 0; /* it has begun */
+    arm(heap, class_idx, heap->until_sampled > 0 ? heap->until_sampled : armed);
+}
+
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
     /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
     if (arn__pool_number(pool) != arn__heap_number(heap))
         return;
     if (heap->current[pool->class_idx] == pool) {
-        heap->lists[pool->class_idx].free.needed = NEEDED_CURRENT;
+        count_frees(heap, pool->class_idx);
         return;
     }
     bool resting = arn__has_flag(pool, POOL_RESTING);
@@ -278,12 +308,6 @@ static void note_extent(struct heap *heap, const struct descriptor *pool)
     heap->extents[pool->class_idx] = (struct extent){arn__pool_base(pool), pool->carved};
 }
 
-/* One block of the list goes to the request for which it is filled. */
-static void note_filled(struct heap *heap, unsigned class_idx, unsigned listed)
-{
-    heap->filled[class_idx] = heap->lists[class_idx].free.needed + listed - 1;
-}
-
 /* `listed`: the blocks in its list. */
 static void begin_current(struct heap *heap, struct descriptor *pool, unsigned listed)
 {
@@ -306,7 +330,8 @@ static void end_current(struct heap *heap, struct descriptor *pool)
     heap->extents[pool->class_idx] = (struct extent){NULL, 0};
     pool->local.first = list->first;
     list->first = arn__link_end();
-    heap->filled[pool->class_idx] = list->needed;
+    heap->listed[pool->class_idx] = 0;
+    heap->armed[pool->class_idx] = list->needed;
     pool->local.needed = pool->carved - arn__pool_local_count(pool);
     arn__pool_set_frees_to(pool, &pool->local);
 }

@@ -47,9 +47,10 @@ struct heap {
      * that malloc has anyway. */
     uint8_t list_index[POOLED_BYTES >> QUANTUM_SHIFT];
     struct extent extents[CLASSES];
-    /* By class: what its list's `needed` was when the list was last filled, and the blocks that it held then. Each
-     * block that was freed into the list since has counted `needed` down, and could be handed out once more. */
-    uint32_t filled[CLASSES];
+    /* By class: blocks that its list was filled with, and what its `needed` began to count down from: each block that
+     * was freed into the list since could be handed out once more. Without samples that is NEEDED_CURRENT; else
+     * the countdown ends when that many blocks were handed out again, and it may be time for one. */
+    uint32_t listed[CLASSES], armed[CLASSES];
     struct descriptor *current[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
@@ -69,6 +70,7 @@ struct heap {
     bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
     unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
     int64_t until_sampled; /* blocks; 0: not begun. See sampled.h */
+    bool awaits_sample;    /* the next request is to be sampled: the heap stays out of sight until then */
 };
 
 /* There is a second heap, or the orphan heap is in use. */
@@ -115,9 +117,11 @@ static inline uint32_t arn__heap_count_taken(struct heap *heap, size_t class_idx
     const struct free_list *list = &heap->lists[class_idx].free;
     if (list->first != arn__link_end())
         return 0;
-    uint32_t taken = heap->filled[class_idx] - list->needed;
-    heap->filled[class_idx] = list->needed;
-    return taken < NEEDED_CURRENT ? taken : 0; /* a countdown that ended began anew */
+    uint32_t freed = heap->armed[class_idx] - list->needed;
+    uint32_t taken = heap->listed[class_idx] + (freed < NEEDED_CURRENT ? freed : 0);
+    heap->listed[class_idx] = 0;
+    heap->armed[class_idx] = list->needed;
+    return taken;
 }
 
 /* Frees into a pool of one's own; `d` is that of the block's slice. True: call

@@ -14,7 +14,7 @@
  * and belongs to the thread that changed it until that changes it again. What a forked child finds half done stays so:
  * a cell for each thread at most.
  *
- * When it is a request's turn is counted by heaps, in blocks: see arn__sampled_is_due.
+ * When it is a request's turn is counted by heaps, in blocks: see arn__sampled_is_due, and arm in heap.c.
  */
 #ifndef ARENITE_SAMPLED_H
 #define ARENITE_SAMPLED_H

@@ -14,6 +14,7 @@
 #include "os.h"
 #include "purge.h"
 #include "region.h"
+#include "sampled.h"
 #include "shard.h"
 
 /* Stands for no heap (yet, or any more): its lists stay empty. */
@@ -240,7 +241,7 @@ static void hide(void)
 static void show(struct heap *heap)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    if (arn__thread_is_watched())
+    if (arn__thread_is_watched() || (heap->awaits_sample && arn__sampled_is_on()))
         return;
     set_heap(heap);
     atomic_signal_fence(memory_order_seq_cst);

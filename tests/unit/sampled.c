@@ -310,6 +310,28 @@ TEST(sampled, what_the_fast_paths_hand_out_is_counted)
     IN_OWN_PROCESS(counts_hidden());
 }
 
+/* One block again and again: its list never ends. */
+static void comes_in_pairs(void)
+{
+    unsigned samples = 0;
+    ASSERT_TRUE(arn__sampled_begin(100));
+    arn__sampled_seed(1);
+    char *kept = arn_malloc(64);
+    for (unsigned i = 0; i < 100000; i++) {
+        char *block = arn_malloc(64);
+        samples += arn__sampled_has(block);
+        arn_free(block);
+    }
+    EXPECT_GT(samples, 700);
+    EXPECT_LT(samples, 1300);
+    arn_free(kept);
+}
+
+TEST(sampled, a_block_that_is_freed_before_the_next_is_sampled_too)
+{
+    IN_OWN_PROCESS(comes_in_pairs());
+}
+
 /* ---- without memory ---- */
 
 static void refused(void)
