@@ -169,6 +169,7 @@ static void *alloc(struct request *request, const struct traceback *traceback)
         if (heap == NULL) {
             block = alloc_interrupting(request->bytes, request->alignment);
         } else {
+            arn__sampled_begin_count(&heap->until_sampled);
             block = alloc_inside(heap, request);
             if (traceback != NULL && block != NULL)
                 arn__trace_put(block, usable(block), NULL, traceback);
@@ -285,6 +286,19 @@ ARN__ENTRY void *arn__aligned_slow(size_t alignment, size_t bytes)
         return arn__malloc_pooled(arn__aligned_last(0, alignment), alignment, 1);
     return alignment <= QUANTUM_BYTES ? arn__malloc(bytes)
                                       : alloc_slow(bytes, alignment, NO_CLASS, false);
+}
+
+/* What this thread's lists were filled with before. */
+void arn__count_for_samples(void)
+{
+    if (arn__thread.own == NULL)
+        return;
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return;
+    arn__sampled_begin_count(&heap->until_sampled);
+    arn__heap_arm(heap);
+    arn__thread_leave(heap);
 }
 
 /* ---- what a pointer is ---- */

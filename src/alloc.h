@@ -52,6 +52,9 @@ size_t arn__memalign_power(size_t alignment);
 /* What pvalloc makes of a size: whole pages, or what is too much. */
 size_t arn__pvalloc_bytes(size_t bytes);
 
+/* Sampling has begun: what this thread has at hand is counted, too. */
+void arn__count_for_samples(void);
+
 /* mallopt's M_PERTURB: what is allocated holds the value's complement in every byte, unless it has to be zero, and
  * what is freed holds its lowest byte; 0: they are left alone. Every call takes the slow path for it. */
 void arn__perturb(unsigned value);

@@ -162,11 +162,24 @@ static void end_rest(struct heap *heap, struct descriptor *pool)
 
 /* ---- counting for samples: see sampled.h ---- */
 
-/* How many frees into a class's list are to call arn__heap_pool_emptied. */
+/* A sample is overdue: the countdown ends soon after, by when it has been taken. */
+enum { FREES_SOON = 16 };
+
+/* So many frees into a class's list are to end its countdown; 0: as few as never. */
 static void arm(struct heap *heap, unsigned class_idx, int64_t frees)
 {
-    uint32_t count = frees > 0 && frees < NEEDED_CURRENT ? (uint32_t)frees : NEEDED_CURRENT;
+    uint32_t count = frees < 0                             ? FREES_SOON
+                     : frees > 0 && frees < NEEDED_CURRENT ? (uint32_t)frees
+                                                           : NEEDED_CURRENT;
     heap->armed[class_idx] = heap->lists[class_idx].free.needed = count;
+}
+
+void arn__heap_arm(struct heap *heap)
+{
+    for (unsigned c = 0; c < CLASSES; c++) {
+        if (heap->current[c] != NULL)
+            arm(heap, c, heap->until_sampled);
+    }
 }
 
 /* One block of the list goes to the request for which it is filled. */
@@ -187,7 +200,7 @@ static void count_frees(struct heap *heap, unsigned class_idx)
     heap->until_sampled -= armed;
     heap->awaits_sample = heap->until_sampled <= 0;
     heap->until_sampled -= heap->until_sampled == 0; /* it has begun */
-    arm(heap, class_idx, heap->until_sampled > 0 ? heap->until_sampled : armed);
+    arm(heap, class_idx, heap->until_sampled);
 }
 
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)

@@ -156,6 +156,9 @@ bool arn__heap_knows_free(const struct heap *heap, const struct block *block);
 /* Frees a block of any pool. */
 void arn__heap_free(struct heap *heap, struct block *block);
 
+/* Frees into all lists are counted for samples from now on. */
+void arn__heap_arm(struct heap *heap);
+
 /* Leaves the resting pools to everybody if there are other threads by now. */
 void arn__heap_wake(struct heap *heap);
 

@@ -678,8 +678,10 @@ OPERATOR(void, cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9noth
 static __attribute__((constructor)) void at_start(void)
 {
     arn__thread_read_options();
-    if (arn__options.guard_rate != 0 && arn__sampled_begin(arn__options.guard_rate))
+    if (arn__options.guard_rate != 0 && arn__sampled_begin(arn__options.guard_rate)) {
         arn__sampled_explain_faults();
+        arn__count_for_samples();
+    }
 }
 
 static __attribute__((destructor)) void at_exit(void)

@@ -74,6 +74,12 @@ uint64_t arn__sampled_draw(size_t mean)
     return 1 + (uint64_t)(minus_log(chance()) / (2 * artanh(1 / (2 * (double)mean - 1))));
 }
 
+void arn__sampled_begin_count(int64_t *until)
+{
+    if (arn__sampled_is_on() && *until == 0)
+        *until = (int64_t)arn__sampled_draw(atomic_load_explicit(&rate, memory_order_relaxed));
+}
+
 bool arn__sampled_is_due(int64_t *until, uint64_t blocks)
 {
     size_t mean = atomic_load_explicit(&rate, memory_order_relaxed);

@@ -72,6 +72,9 @@ void arn__sampled_explain_faults(void);
  * `until` is the heap's: 0 before the first call. */
 bool arn__sampled_is_due(int64_t *until, uint64_t blocks);
 
+/* Draws the first number, if sampling is on and there is none yet. */
+void arn__sampled_begin_count(int64_t *until);
+
 /* A cell for such a block; NULL: there is none, or the block is too large. */
 struct cell *arn__sampled_take(size_t bytes, size_t alignment);
 
