@@ -24,6 +24,7 @@
 #include "interpose.h"
 #include "options.h"
 #include "os.h"
+#include "sampled.h"
 #include "stats.h"
 
 #define EXPORT __attribute__((visibility("default"), weak)) ARN__ENTRY
@@ -723,9 +724,21 @@ OPERATOR(void, cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9noth
     cxx_delete_array_aligned(block, alignment);
 }
 
-/* ---- exit ---- */
+/* ---- start and exit ---- */
 
-/* A destructor and no constructor: nothing runs before the first block is asked for. */
+/* Sampling begins here: the dynamic linker is at rest, and the program is not confined yet. For the rest nothing runs
+ * before the first block is asked for. */
+static __attribute__((constructor)) void at_start(void)
+{
+    if (CHECKED_BLOCKS)
+        return; /* each block is checked */
+    arn__thread_read_options();
+    if (arn__options.guard_rate != 0 && arn__sampled_begin(arn__options.guard_rate)) {
+        arn__sampled_explain_faults();
+        arn__count_for_samples();
+    }
+}
+
 static __attribute__((destructor)) void at_exit(void)
 {
     arn__stats_at_exit();

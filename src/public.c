@@ -10,17 +10,17 @@ ARN__ENTRY void *arn_malloc(size_t bytes)
     return arn__take(bytes, ORIGIN_MALLOC);
 }
 
-void arn_free(void *block)
+ARN__ENTRY void arn_free(void *block)
 {
     arn__give(block, "arn_free");
 }
 
-void arn_free_sized(void *block, size_t bytes)
+ARN__ENTRY void arn_free_sized(void *block, size_t bytes)
 {
     arn__give_as(block, "arn_free_sized", (struct claim){ORIGIN_MALLOC, bytes, 1});
 }
 
-void arn_free_aligned_sized(void *block, size_t alignment, size_t bytes)
+ARN__ENTRY void arn_free_aligned_sized(void *block, size_t alignment, size_t bytes)
 {
     arn__give_as(block, "arn_free_aligned_sized", (struct claim){ORIGIN_MALLOC, bytes, alignment});
 }
