@@ -97,8 +97,11 @@ static void write_canary(char *block, size_t end, size_t block_bytes)
         *word++ = arn__canary;
 }
 
+/* An end beyond the block is of a tail that is written to: its byte may leave the state right. */
 static bool has_canary(const char *block, size_t end, size_t block_bytes)
 {
+    if (end > block_bytes)
+        return false;
     const uint64_t *word = (const uint64_t *)(block + (end & ~(size_t)7));
     const uint64_t *tail = tail_of(block, block_bytes);
     if (word == tail)
@@ -440,9 +443,11 @@ size_t arn__checked_usable(void *pointer, const char *function)
         return arn__usable(block, function); /* which says what it is */
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
     uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
-    if (is_out(says))
-        return asked(says, block_bytes);
-    arn__misuse(function, block, why_not_out(block, block_bytes, used_after));
+    size_t bytes = asked(says, block_bytes);
+    if (is_out(says) && has_canary(block, bytes, block_bytes))
+        return bytes;
+    arn__misuse(function, block,
+                is_out(says) ? past_end : why_not_out(block, block_bytes, used_after));
     return 0;
 }
 
@@ -462,7 +467,9 @@ static bool resize_pooled(const struct descriptor *d, char *block, size_t bytes)
         return false;
     size_t from = old_bytes < bytes ? old_bytes : bytes;
     fill_bytes(block + from, 0, room - from);
-    store_tail(tail, ((says & ~(uint64_t)0xffff) | (room - bytes)) ^ key_of(block));
+    /* However it was made: realloc's blocks are malloc's. */
+    says = (uint64_t)STATE_OUT << STATE_SHIFT | (room - bytes);
+    store_tail(tail, says ^ key_of(block));
     write_canary(block, bytes, block_bytes);
     return true;
 }
