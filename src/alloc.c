@@ -14,6 +14,7 @@
 #include "os.h"
 #include "purge.h"
 #include "region.h"
+#include "sampled.h"
 
 /* ---- what inline.h says of the inside ---- */
 
@@ -90,7 +91,9 @@ struct request {
 static size_t usable(void *block)
 {
     const struct descriptor *d = arn__descriptor(block);
-    return arn__kind(d) == KIND_POOL ? arn__size_classes[d->class_idx].block_bytes : d->block_bytes;
+    return arn__kind(d) == KIND_POOL      ? arn__size_classes[d->class_idx].block_bytes
+           : arn__kind(d) == KIND_SAMPLED ? arn__sampled_bytes(block)
+                                          : d->block_bytes;
 }
 
 /* Checked blocks are overwritten where they are checked. */
@@ -167,6 +170,7 @@ static void *alloc(struct request *request, const struct traceback *traceback)
         if (heap == NULL) {
             block = alloc_interrupting(request->bytes, request->alignment);
         } else {
+            arn__sampled_begin_count(&heap->until_sampled);
             block = alloc_inside(heap, request);
             if (traceback != NULL && block != NULL)
                 arn__trace_put(block, usable(block), NULL, traceback);
@@ -187,10 +191,51 @@ ARN__ENTRY __attribute__((noinline)) static void *alloc_traced(struct request *r
     return alloc(request, arn__thread_take_traceback(&traceback) ? &traceback : NULL);
 }
 
+/* Not while inside, for who tells it would unwind there; not of what is traced. */
+static bool is_due(const struct request *request)
+{
+    struct heap *heap = arn__thread.own;
+    if (arn__thread.inside || arn__thread.unwinds || heap == NULL || !arn__thread_is_settled() ||
+        arn__traces(ARN_TRACE_BLOCKS))
+        return false;
+    if (heap->awaits_sample) {
+        heap->awaits_sample = false;
+        if (arn__thread_enter() == heap)
+            arn__thread_leave(heap); /* comes into sight again */
+    }
+    uint64_t taken = 1;
+    if (request->class_idx != NO_CLASS)
+        taken += arn__heap_count_taken(heap, request->class_idx);
+    return arn__sampled_is_due(&heap->until_sampled, taken);
+}
+
+ARN__ENTRY static void take_stack(struct call_stack *stack)
+{
+    stack->thread = arn__thread.own == NULL ? 0 : arn__thread.own->tenure.thread;
+    stack->count = arn__thread_take_frames(stack->frames, SAMPLED_FRAMES);
+}
+
+/* NULL: it is not this request's turn, or there is no room for it. */
+ARN__ENTRY __attribute__((noinline)) static void *alloc_sampled(const struct request *request)
+{
+    size_t bytes = request->bytes + (request->bytes == 0);
+    struct cell *cell = is_due(request) ? arn__sampled_take(bytes, request->alignment) : NULL;
+    if (cell == NULL)
+        return NULL;
+    take_stack(&cell->made_by);
+    void *block = arn__sampled_make(cell, bytes, request->alignment, request->zeroed);
+    if (block != NULL && !request->zeroed)
+        perturb_taken(block, bytes);
+    return block;
+}
+
 /* By the class if there is one, else as a large block. */
 ARN__ENTRY static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool zeroed)
 {
     struct request request = {bytes, alignment, class_idx, zeroed};
+    void *sampled = arn__sampled_is_on() ? alloc_sampled(&request) : NULL;
+    if (sampled != NULL)
+        return sampled;
     return arn__traces(ARN_TRACE_BLOCKS) ? alloc_traced(&request) : alloc(&request, NULL);
 }
 
@@ -199,13 +244,15 @@ ARN__ENTRY void *arn__malloc_slow(size_t last)
     return alloc_slow(last + 1, 1, arn__class_of(last + 1), false);
 }
 
-/* A block of the largest class may have been asked for because of its alignment; that of the others, a slice
- * has, too. */
-ARN__ENTRY void *arn__malloc_refill(size_t quanta)
+ARN__ENTRY void *arn__malloc_refill(size_t bytes)
 {
-    size_t bytes = (quanta + 1) << QUANTUM_SHIFT;
-    size_t alignment = bytes == POOLED_BYTES ? POOLED_BYTES : 1;
-    return alloc_slow(bytes, alignment, arn__class_of(bytes), false);
+    return alloc_slow(bytes, 1, arn__class_of(bytes), false);
+}
+
+ARN__ENTRY void *arn__aligned_refill(size_t alignment, size_t bytes)
+{
+    unsigned class_idx = arn__class_of(arn__aligned_last(bytes - 1, alignment) + 1);
+    return alloc_slow(bytes, alignment, class_idx, false);
 }
 
 ARN__ENTRY void *arn__calloc(size_t count, size_t bytes)
@@ -232,9 +279,22 @@ ARN__ENTRY void *arn__aligned_slow(size_t alignment, size_t bytes)
         return NULL;
     }
     if (bytes == 0 && alignment <= POOLED_BYTES)
-        return arn__malloc_pooled(arn__aligned_last(0, alignment));
+        return arn__malloc_pooled(arn__aligned_last(0, alignment), alignment, 1);
     return alignment <= QUANTUM_BYTES ? arn__malloc(bytes)
                                       : alloc_slow(bytes, alignment, NO_CLASS, false);
+}
+
+/* What this thread's lists were filled with before. */
+void arn__count_for_samples(void)
+{
+    if (arn__thread.own == NULL)
+        return;
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return;
+    arn__sampled_begin_count(&heap->until_sampled);
+    arn__heap_arm(heap);
+    arn__thread_leave(heap);
 }
 
 /* ---- what a pointer is ---- */
@@ -248,9 +308,22 @@ static const char freed_twice[] = "double free";
 static const char used_after[] = "already freed";
 static const char other_size[] = "not of the size that it is said to have";
 static const char object[] = "to be released by arn_decref";
+static const char overwritten[] = "overwritten beside the block";
 
-static void say(const char *function, const void *pointer, const char *reason)
+ARN__ENTRY __attribute__((noinline)) static void
+say_sampled(const char *function, const void *pointer, const char *reason)
 {
+    struct call_stack by;
+    take_stack(&by);
+    arn__sampled_misuse(function, pointer, reason, pointer, &by);
+}
+
+ARN__ENTRY static void say(const char *function, const void *pointer, const char *reason)
+{
+    if (arn__sampled_has(pointer)) {
+        say_sampled(function, pointer, reason);
+        return;
+    }
     const struct descriptor *d = arn__descriptor(pointer);
     arn__misuse_of(function, pointer, reason, reason == object ? arn__type_name(d) : NULL);
 }
@@ -300,6 +373,12 @@ static bool is_free(void *block)
     return is;
 }
 
+static const char *why_not_sampled(const void *pointer, const char *twice)
+{
+    enum sampled_block is = arn__sampled_look(pointer);
+    return is == SAMPLED_LIVE ? NULL : is == SAMPLED_FREED ? twice : not_start;
+}
+
 /* NULL if the pointer is a block in use; `twice` is what to call one that is free. */
 static const char *misuse_of(const void *pointer, const char *twice)
 {
@@ -310,6 +389,8 @@ static const char *misuse_of(const void *pointer, const char *twice)
         return why_not(pointer);
     if (arn__kind(d) == KIND_EMPTY)
         return not_start;
+    if (arn__kind(d) == KIND_SAMPLED)
+        return why_not_sampled(pointer, twice);
     if (arn__holds_objects(d))
         return object;
     if (arn__kind(d) != KIND_POOL)
@@ -354,8 +435,25 @@ static bool free_in(struct heap *heap, void *pointer)
     return true;
 }
 
+/* Without locks: also in a signal handler that interrupted this thread in a slow path, or in a child that is still to be
+ * mended. */
+ARN__ENTRY __attribute__((noinline)) static void free_sampled(void *pointer, const char *function)
+{
+    struct cell *cell = arn__sampled_give(pointer);
+    if (cell == NULL) {
+        const char *misuse = why_not_sampled(pointer, freed_twice);
+        say_sampled(function, pointer, misuse == NULL ? freed_twice : misuse);
+        return;
+    }
+    take_stack(&cell->freed_by);
+    const char *written = arn__sampled_overwritten(cell);
+    if (written != NULL)
+        arn__sampled_misuse(function, pointer, overwritten, written, &cell->freed_by);
+    arn__sampled_give_pages(cell);
+}
+
 /* Not inline: the short way of arn__free_slow needs none of its registers. */
-__attribute__((noinline)) static void free_entering(void *pointer, const char *function)
+ARN__ENTRY __attribute__((noinline)) static void free_entering(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
     const char *misuse = NULL;
@@ -363,6 +461,10 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
     if (!arn__pool_has_out(d, pointer)) {
         if (pointer == NULL)
             return;
+        if (arn__sampled_has(pointer)) {
+            free_sampled(pointer, function);
+            return;
+        }
         misuse = misuse_of(pointer, freed_twice);
     } else if ((heap = arn__thread_enter_quick()) != NULL) {
         free_in(heap, pointer);
@@ -381,7 +483,7 @@ __attribute__((noinline)) static void free_entering(void *pointer, const char *f
         say(function, pointer, misuse);
 }
 
-void arn__free_slow(void *pointer, const char *function)
+ARN__ENTRY void arn__free_slow(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
     if (arn__thread_is_settled() && !arn__thread_is_watched()) {
@@ -452,7 +554,8 @@ size_t arn__usable(void *block, const char *function)
 
 /* To a block of its own, which the caller has tried to get; without one, a block that shrinks stays
  * where it is. */
-static void *move(void *block, size_t old_bytes, size_t bytes, void *target, const char *function)
+ARN__ENTRY static void *move(void *block, size_t old_bytes, size_t bytes, void *target,
+                             const char *function)
 {
     if (target == NULL && bytes <= old_bytes)
         return block;
@@ -565,7 +668,7 @@ ARN__ENTRY void *arn__realloc(void *block, size_t bytes, const char *function)
         return NULL;
     }
     size_t old_bytes = usable(block);
-    if (arn__kind(d) != KIND_POOL && bytes > POOLED_BYTES)
+    if (arn__kind(d) >= KIND_RUN && bytes > POOLED_BYTES)
         return arn__traces(ARN_TRACE_BLOCKS)
                    ? resize_large_traced(block, old_bytes, bytes, function)
                    : resize_large(block, old_bytes, bytes, function, NULL);

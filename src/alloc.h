@@ -24,8 +24,9 @@
 /* A size that no pool serves, or 0; told less 1, as the fast path has it. NULL with ENOMEM. */
 ARN__SLOW void *arn__malloc_slow(size_t last);
 
-/* A size whose list is empty: less 1, in quanta. NULL with ENOMEM. */
-ARN__SLOW void *arn__malloc_refill(size_t quanta);
+/* A size whose list is empty; and the same with an alignment. NULL with ENOMEM. */
+ARN__SLOW void *arn__malloc_refill(size_t bytes);
+ARN__SLOW void *arn__aligned_refill(size_t alignment, size_t bytes);
 
 /* Everything that is not the free of a valid block into a pool of one's own. `function` is named
  * when it turns out to be misuse. */
@@ -54,6 +55,9 @@ size_t arn__memalign_power(size_t alignment);
 /* What pvalloc makes of a size: whole pages, or what is too much. */
 size_t arn__pvalloc_bytes(size_t bytes);
 
+/* Sampling has begun: what this thread has at hand is counted, too. */
+void arn__count_for_samples(void);
+
 /* mallopt's M_PERTURB: what is allocated holds the value's complement in every byte, unless it has to be zero, and
  * what is freed holds its lowest byte; 0: they are left alone. Every call takes the slow path for it. */
 void arn__perturb(unsigned value);
@@ -70,16 +74,17 @@ static inline bool arn__is_power_of_two(size_t value)
  * that it is the same. */
 #define ARN__HIDE(index) __asm__("" : "+r"(index))
 
-/* A size that pools serve, told less 1. NULL with ENOMEM. */
-static inline void *arn__malloc_pooled(size_t last)
+/* From the class of a size that pools serve, told less 1: for so many bytes at such an alignment, of which the fast
+ * path knows nothing more. NULL with ENOMEM. */
+static inline void *arn__malloc_pooled(size_t last, size_t alignment, size_t bytes)
 {
     struct heap *heap = ARN__PEEK(arn__thread.heap);
     size_t quanta = last >> QUANTUM_SHIFT;
     size_t index = heap->list_index[quanta];
     struct block *block = arn__heap_list_at(heap, index)->first;
     uint64_t below = arn__link_below(block->link);
-    if (__builtin_expect(!arn__link_may_be(below), false))
-        return arn__malloc_refill(quanta); /* the list has ended, or the block was overwritten */
+    if (__builtin_expect(!arn__link_may_be(below), false)) /* the list's end, or overwritten */
+        return alignment == 1 ? arn__malloc_refill(bytes) : arn__aligned_refill(alignment, bytes);
     ARN__HIDE(index);
     ARN__HIDE(block); /* or gcc has it in a register that is not the result's */
     ARN__HIDE(below); /* or gcc adds the bias before the test, in another register */
@@ -93,7 +98,7 @@ static inline void *arn__malloc(size_t bytes)
     size_t last = bytes - 1; /* 0 bytes: a very large number */
     if (__builtin_expect(last >= POOLED_BYTES, false))
         return arn__malloc_slow(last);
-    return arn__malloc_pooled(last);
+    return arn__malloc_pooled(last, 1, bytes);
 }
 
 /* NULL with ENOMEM, or with EINVAL if `alignment` is no power of two. */
@@ -102,7 +107,7 @@ static inline void *arn__aligned(size_t alignment, size_t bytes)
     size_t last = arn__aligned_last(bytes - 1, alignment);
     if (__builtin_expect(last >= POOLED_BYTES || (alignment & (alignment - 1)) != 0, false))
         return arn__aligned_slow(alignment, bytes);
-    return arn__malloc_pooled(last);
+    return arn__malloc_pooled(last, alignment, bytes);
 }
 
 /* Whether this is a block that is out, of a pool of this thread's. One multiplication tells both whether the pool

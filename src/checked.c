@@ -13,22 +13,25 @@ enum {
     LEAST_BYTES = 32,  /* of a block: a write at most this far outside another one is within its neighbour */
     CANARY_WORDS = 4,  /* full ones, after the part of a word in which what was asked for ends */
     BESIDE_WORDS = 4,  /* of a neighbour that are looked at: LEAST_BYTES */
-    BESIDE_BYTES = 512 /* up to this size of blocks; see looks_behind */
+    BEHIND_SHIFT = 61, /* 1 in 8 numbers of chance has no bit above */
 };
 
 /* ---- tails ---- */
 
 enum state { STATE_OUT = 1, STATE_FREE };
 
-/* What a tail says: 36 bits, the others are 0. */
+/* What a tail says. The lower bits, which lie right behind the block's bytes, are 0. */
 enum {
-    UNUSED_SHIFT = 0, /* bytes between what was asked for and the tail */
-    ALIGNMENT_SHIFT = 16,
-    ORIGIN_SHIFT = 22,
-    STATE_SHIFT = 24,
-    FILL_SHIFT = 26, /* of a free block: the byte that it is filled with */
-    SAYS_BITS = 36,
+    UNUSED_SHIFT = 28, /* bytes between what was asked for and the tail */
+    ALIGNMENT_SHIFT = 44,
+    ORIGIN_SHIFT = 50,
+    STATE_SHIFT = 52,
+    FILL_SHIFT = 54, /* of a free block: the byte that it is filled with */
 };
+static const uint64_t says_nothing = ((uint64_t)1 << UNUSED_SHIFT) - 1, unused_bits = 0xffff;
+/* Of any block that is out; and of one that is free and filled with zeros, as nearly all are. */
+static const uint64_t says_out = (uint64_t)STATE_OUT << STATE_SHIFT,
+                      says_free = (uint64_t)STATE_FREE << STATE_SHIFT;
 
 static uint64_t key_of(const void *block)
 {
@@ -52,24 +55,19 @@ static void store_tail(uint64_t *tail, uint64_t word)
     atomic_store_explicit((_Atomic uint64_t *)tail, word, memory_order_release);
 }
 
-static enum state state_of(uint64_t says)
-{
-    return (enum state)(says >> STATE_SHIFT & 3);
-}
-
 static bool is_out(uint64_t says)
 {
-    return says >> SAYS_BITS == 0 && state_of(says) == STATE_OUT;
+    return (says & (says_nothing | ~(uint64_t)0 << STATE_SHIFT)) == says_out;
 }
 
 static bool is_free(uint64_t says)
 {
-    return says >> SAYS_BITS == 0 && state_of(says) == STATE_FREE;
+    return (says & says_nothing) == 0 && (says >> STATE_SHIFT & 3) == STATE_FREE;
 }
 
 static size_t asked(uint64_t says, size_t block_bytes)
 {
-    return block_bytes - sizeof(uint64_t) - (says & 0xffff);
+    return block_bytes - sizeof(uint64_t) - (says >> UNUSED_SHIFT & unused_bits);
 }
 
 static unsigned log_of(size_t alignment)
@@ -86,7 +84,7 @@ static uint64_t first_canary(size_t end)
 }
 
 /* The block's bytes from `end` on are zeros. */
-static void write_canary(char *block, size_t end, size_t block_bytes)
+static inline void write_canary(char *block, size_t end, size_t block_bytes)
 {
     uint64_t *word = (uint64_t *)(block + (end & ~(size_t)7)), *tail = tail_of(block, block_bytes);
     if (word == tail)
@@ -97,8 +95,8 @@ static void write_canary(char *block, size_t end, size_t block_bytes)
         *word++ = arn__canary;
 }
 
-/* An end beyond the block is of a tail that is written to: its byte may leave the state right. */
-static bool has_canary(const char *block, size_t end, size_t block_bytes)
+/* An end beyond the block is of a tail that was written to. */
+static inline bool has_canary(const char *block, size_t end, size_t block_bytes)
 {
     if (end > block_bytes)
         return false;
@@ -134,7 +132,7 @@ typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
 enum { PAIRED_BYTES_MOST = 256 };
 
 /* The words between a block's first and its tail, an even number of them. */
-static bool holds(const uint64_t *word, size_t bytes, uint64_t value)
+static inline bool holds(const uint64_t *word, size_t bytes, uint64_t value)
 {
     if (bytes > PAIRED_BYTES_MOST) /* each is like the one before */
         return *word == value && memcmp(word, word + 1, bytes - sizeof *word) == 0;
@@ -144,7 +142,7 @@ static bool holds(const uint64_t *word, size_t bytes, uint64_t value)
     return (wrong[0] | wrong[1]) == 0;
 }
 
-static void fill_with(uint64_t *word, size_t bytes, uint64_t value)
+static inline void fill_with(uint64_t *word, size_t bytes, uint64_t value)
 {
     pair right = {value, value};
     if (bytes > PAIRED_BYTES_MOST)
@@ -195,59 +193,78 @@ static const char *disagreement(struct claim claim, size_t bytes, unsigned align
 
 /* ---- blocks of pools ---- */
 
-/* What was free is about to be out: is it as it was left? What was never used is zero, and is not looked at where
- * that would touch pages for it. */
-static void check_free(struct block *block, size_t block_bytes)
+/* The same for blocks that were never used, or are filled with something else, or are not as they should be. */
+__attribute__((noinline)) static void check_free_slowly(struct block *block, size_t block_bytes)
 {
-    uint64_t *tail = tail_of(block, block_bytes), *first = &block->link + 1;
-    size_t bytes = block_bytes - 2 * sizeof *tail;
-    uint64_t says = *tail ^ key_of(block);
-    bool never_used = *tail == 0;
-    if (never_used ? block_bytes > SMALL_BYTES || holds(first, bytes, 0)
-                   : is_free(says) && holds(first, bytes, filled_word(says))) {
-        if (!never_used && filled_word(says) != 0)
-            fill_bytes(first, 0, bytes);
-        return;
-    }
-    arn__misuse("malloc", block, while_free);
-    fill_bytes(first, 0, bytes);
+    uint64_t tail = *tail_of(block, block_bytes), says = tail ^ key_of(block), *first = &block->link + 1;
+    size_t bytes = block_bytes - 2 * sizeof tail;
+    bool is_whole = tail == 0 ? block_bytes > SMALL_BYTES || holds(first, bytes, 0)
+                              : is_free(says) && holds(first, bytes, filled_word(says));
+    if (!is_whole)
+        arn__misuse("malloc", block, while_free);
+    if (!is_whole || (tail != 0 && filled_word(says) != 0))
+        fill_bytes(first, 0, bytes);
 }
 
-static void hand_out(char *block, size_t block_bytes, size_t bytes, unsigned alignment_log,
-                     enum origin origin)
+/* What was free is about to be out: is it as it was left? What was never used is zero, and is not looked at where
+ * that would touch pages for it. */
+static inline void check_free(struct block *block, size_t block_bytes, uint64_t key)
 {
-    check_free((struct block *)block, block_bytes);
-    uint64_t says = (block_bytes - sizeof(uint64_t) - bytes) |
-                    (uint64_t)alignment_log << ALIGNMENT_SHIFT | (uint64_t)origin << ORIGIN_SHIFT |
-                    (uint64_t)STATE_OUT << STATE_SHIFT;
-    store_tail(tail_of(block, block_bytes), says ^ key_of(block)); /* first: who sees it believes no fill */
+    uint64_t *tail = tail_of(block, block_bytes);
+    if (__builtin_expect(*tail != (key ^ says_free), false) ||
+        __builtin_expect(!holds(&block->link + 1, block_bytes - 2 * sizeof *tail, 0), false))
+        check_free_slowly(block, block_bytes);
+}
+
+static inline void hand_out(char *block, size_t block_bytes, size_t bytes, unsigned alignment_log,
+                            enum origin origin)
+{
+    uint64_t key = key_of(block);
+    check_free((struct block *)block, block_bytes, key);
+    uint64_t says = says_out | (block_bytes - sizeof(uint64_t) - bytes) << UNUSED_SHIFT |
+                    (uint64_t)alignment_log << ALIGNMENT_SHIFT | (uint64_t)origin << ORIGIN_SHIFT;
+    store_tail(tail_of(block, block_bytes), says ^ key); /* first: who sees it believes no fill */
     write_canary(block, bytes, block_bytes);
 }
 
-/* What is close to a block, on both sides: of a block that is out, its tail; of a free one of this thread's pool,
- * its nearest words. */
-static void check_before(const char *block, size_t block_bytes, bool is_own, const char *function)
+/* Of what is close to a block: a neighbour's tail; and of a free neighbour, the words that are nearest, which
+ * only the thread of the pool can look at, for nobody else hands it out. */
+
+static bool is_word_or_link(uint64_t word, uint64_t value)
+{
+    return word == value || arn__link_may_be(arn__link_below(word));
+}
+
+__attribute__((noinline)) static void check_before_slowly(const char *block, size_t block_bytes,
+                                                          bool is_own, const char *function)
 {
     const char *before = block - block_bytes;
-    uint64_t tail = load_word((const uint64_t *)block - 1), says = tail ^ key_of(before);
-    if (tail != 0 && says >> SAYS_BITS != 0) {
-        arn__misuse(function, before, before_start);
-        return;
-    }
-    if (!is_own || (tail != 0 && !is_free(says)))
-        return;
-    uint64_t fill = tail == 0 ? 0 : filled_word(says);
     const uint64_t *word = (const uint64_t *)block - BESIDE_WORDS;
-    uint64_t first = *word, fill_first = fill; /* of the smallest block: its link */
-    bool linked = block_bytes == LEAST_BYTES && arn__link_may_be(arn__link_below(first));
-    if (block_bytes == LEAST_BYTES)
-        fill_first = 0;
-    if ((first != fill_first && !linked) || word[1] != fill || word[2] != fill)
+    uint64_t tail = load_word(word + 3), says = tail ^ key_of(before);
+    bool is_whole = tail == 0 || is_out(says) || is_free(says);
+    if (is_whole && is_own && !is_out(says)) {
+        uint64_t fill = tail == 0 ? 0 : filled_word(says);
+        is_whole = word[1] == fill && word[2] == fill &&
+                   (block_bytes == LEAST_BYTES ? is_word_or_link(word[0], 0) : word[0] == fill);
+    }
+    if (!is_whole)
         arn__misuse(function, before, before_start);
 }
 
-static void check_behind(const struct descriptor *d, const char *block, size_t block_bytes,
-                         const char *function)
+static inline void check_before(const char *block, size_t block_bytes, uint64_t key, bool is_own,
+                                const char *function)
+{
+    const uint64_t *word = (const uint64_t *)block - BESIDE_WORDS;
+    uint64_t says = load_word(word + 3) ^ (key - block_bytes * arn__tail_times);
+    if (__builtin_expect(is_out(says), true) ||
+        (says == says_free && is_own && (word[0] | word[1] | word[2]) == 0))
+        return;
+    check_before_slowly(block, block_bytes, is_own, function);
+}
+
+/* A block that is far away is seldom in a cache: now and then. */
+__attribute__((noinline)) static void check_behind(const struct descriptor *d, const char *block,
+                                                   size_t block_bytes, const char *function)
 {
     const char *behind = block + block_bytes;
     const uint64_t *word = (const uint64_t *)behind;
@@ -255,61 +272,67 @@ static void check_behind(const struct descriptor *d, const char *block, size_t b
     if (behind < arn__pool_end(d)) {
         uint64_t tail = load_word(tail_of(behind, block_bytes)), says = tail ^ key_of(behind);
         if (tail != 0 && !is_free(says))
-            return;
+            return; /* its own free will tell */
         fill = tail == 0 ? 0 : filled_word(says);
-        if (word[0] != 0 && !arn__link_may_be(arn__link_below(word[0])))
-            fill = ~word[1];
     } else if (!arn__has_flag(d, POOL_FRESH) ||
                behind + block_bytes > arn__pool_base(d) + arn__pool_bytes(d)) {
-        return;
-    } else {
-        fill = word[0] == 0 ? 0 : ~word[1];
+        return; /* it was never carved, and holds anything */
     }
-    if (word[1] != fill || word[2] != fill)
+    if (!is_word_or_link(word[0], 0) || word[1] != fill || word[2] != fill)
         arn__misuse(function, behind, while_free);
 }
 
-static void check_beside(const struct descriptor *d, const char *block, size_t block_bytes,
-                         const char *function)
+static inline void check_beside(const struct descriptor *d, const struct heap *heap,
+                                const char *block, size_t block_bytes, uint64_t key,
+                                const char *function)
 {
-    struct heap *heap = ARN__PEEK(arn__thread.heap);
     bool is_own = arn__pool_number(d) == arn__heap_number(heap);
-    check_before(block, block_bytes, is_own, function);
-    if (is_own && block_bytes <= BESIDE_BYTES)
+    check_before(block, block_bytes, key, is_own, function);
+    if (__builtin_expect(heap->chance >> BEHIND_SHIFT == 0, false) && is_own)
         check_behind(d, block, block_bytes, function);
 }
 
 /* The first word, which is to be a link, with zeros; the others with M_PERTURB's byte, or zeros. */
-static void wipe(char *block, size_t block_bytes)
+static inline void wipe(char *block, size_t block_bytes, uint64_t key)
 {
     uint64_t fill = arn__options.perturb & 0xff;
     uint64_t *first = (uint64_t *)block, *tail = tail_of(block, block_bytes);
     *first++ = 0;
     fill_with(first, block_bytes - 2 * sizeof *tail, fill * 0x0101010101010101);
-    store_tail(tail, (fill << FILL_SHIFT | (uint64_t)STATE_FREE << STATE_SHIFT) ^ key_of(block));
+    store_tail(tail, key ^ says_free ^ fill << FILL_SHIFT);
 }
 
-static void free_pooled(struct descriptor *d, char *block, const char *function, struct claim claim)
+__attribute__((noinline)) static void say_not_out(const char *block, size_t block_bytes,
+                                                  const char *function)
 {
+    arn__misuse(function, block, why_not_out(block, block_bytes, freed_twice));
+}
+
+/* `claim`: NULL, or what it is said to be. */
+static inline void free_pooled(const struct descriptor *d, char *block, const char *function,
+                               const struct claim *claim)
+{
+    struct heap *heap = ARN__PEEK(arn__thread.heap);
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
-    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
-    if (!is_out(says)) {
-        arn__misuse(function, block, why_not_out(block, block_bytes, freed_twice));
+    uint64_t key = key_of(block), says = load_word(tail_of(block, block_bytes)) ^ key;
+    if (__builtin_expect(!is_out(says), false)) {
+        say_not_out(block, block_bytes, function);
         return;
     }
     size_t bytes = asked(says, block_bytes);
-    const char *wrong = disagreement(claim, bytes, says >> ALIGNMENT_SHIFT & 0x3f,
-                                     (enum origin)(says >> ORIGIN_SHIFT & 3));
-    if (wrong == NULL && !has_canary(block, bytes, block_bytes))
-        wrong = past_end;
-    if (wrong != NULL)
+    const char *wrong = has_canary(block, bytes, block_bytes) ? NULL : past_end;
+    if (claim != NULL && wrong == NULL)
+        wrong = disagreement(*claim, bytes, says >> ALIGNMENT_SHIFT & 0x3f,
+                             (enum origin)(says >> ORIGIN_SHIFT & 3));
+    if (__builtin_expect(wrong != NULL, false))
         arn__misuse(function, block, wrong);
-    check_beside(d, block, block_bytes, function);
-    wipe(block, block_bytes);
-    struct block *leaves = arn__quarantine_swap(ARN__PEEK(arn__thread.heap), (struct block *)block, block_bytes);
+    check_beside(d, heap, block, block_bytes, key, function);
+    wipe(block, block_bytes, key);
+    struct block *leaves = arn__quarantine_swap(heap, (struct block *)block, block_bytes);
     if (leaves == NULL)
         return;
-    arn__quarantine_check(leaves, function);
+    if (__builtin_expect(leaves->link != 0, false))
+        arn__quarantine_check(leaves, function);
     arn__free(leaves, function);
 }
 
@@ -339,12 +362,13 @@ static bool has_large_canary(const struct descriptor *d, const char *block)
            has_canary(block, large_asked(d), d->block_bytes + sizeof(uint64_t));
 }
 
-static void free_large(struct descriptor *d, char *block, const char *function, struct claim claim)
+static void free_large(struct descriptor *d, char *block, const char *function,
+                       const struct claim *claim)
 {
-    const char *wrong = disagreement(claim, large_asked(d), d->asked >> LARGE_ALIGNMENT_SHIFT & 0x3f,
-                                     (enum origin)(d->asked & 3));
-    if (wrong == NULL && !has_large_canary(d, block))
-        wrong = past_end;
+    const char *wrong = has_large_canary(d, block) ? NULL : past_end;
+    if (claim != NULL && wrong == NULL)
+        wrong = disagreement(*claim, large_asked(d), d->asked >> LARGE_ALIGNMENT_SHIFT & 0x3f,
+                             (enum origin)(d->asked & 3));
     if (wrong != NULL)
         arn__misuse(function, block, wrong);
     arn__free(block, function);
@@ -364,16 +388,16 @@ static bool is_large(const struct descriptor *d, const void *pointer)
 }
 
 /* For `bytes`, with room for as many as `room` if a pool serves it. */
-static void *take(size_t bytes, size_t room, size_t alignment, enum origin origin)
+static inline void *take(size_t bytes, size_t room, size_t alignment, enum origin origin)
 {
     size_t least = room > POOLED_BYTES ? bytes : room + sizeof(uint64_t);
     if (least < LEAST_BYTES)
         least = LEAST_BYTES;
     char *block = alignment <= QUANTUM_BYTES ? arn__malloc(least) : arn__aligned(alignment, least);
-    if (block == NULL)
+    if (__builtin_expect(block == NULL, false))
         return NULL;
     struct descriptor *d = arn__descriptor(block);
-    if (arn__kind(d) == KIND_POOL)
+    if (__builtin_expect(arn__kind(d) == KIND_POOL, true))
         hand_out(block, arn__size_classes[d->class_idx].block_bytes, bytes, log_of(alignment), origin);
     else
         enter_large(d, block, bytes, log_of(alignment), origin);
@@ -382,12 +406,17 @@ static void *take(size_t bytes, size_t room, size_t alignment, enum origin origi
     return block;
 }
 
-void *arn__checked_malloc(size_t bytes, size_t alignment, enum origin origin)
+static void *take_empty(size_t alignment, enum origin origin)
 {
-    char *block;
-    if (bytes == 0 && (block = arn__empty_take(alignment)) != NULL)
-        return block;
-    return take(bytes, bytes, alignment, origin);
+    void *block = arn__empty_take(alignment);
+    return block != NULL ? block : take(0, 0, alignment, origin);
+}
+
+void *arn__checked_malloc(size_t bytes, enum origin origin)
+{
+    if (__builtin_expect(bytes == 0, false))
+        return take_empty(1, origin);
+    return take(bytes, bytes, 1, origin);
 }
 
 void *arn__checked_aligned(size_t alignment, size_t bytes, enum origin origin)
@@ -396,7 +425,7 @@ void *arn__checked_aligned(size_t alignment, size_t bytes, enum origin origin)
         errno = EINVAL;
         return NULL;
     }
-    return arn__checked_malloc(bytes, alignment, origin);
+    return bytes == 0 ? take_empty(alignment, origin) : take(bytes, bytes, alignment, origin);
 }
 
 void *arn__checked_calloc(size_t count, size_t bytes)
@@ -406,27 +435,45 @@ void *arn__checked_calloc(size_t count, size_t bytes)
         errno = ENOMEM;
         return NULL;
     }
-    void *block = arn__checked_malloc(total, 1, ORIGIN_MALLOC);
+    void *block = arn__checked_malloc(total, ORIGIN_MALLOC);
     if (block != NULL && __builtin_expect(arn__options.perturb != 0, false))
         memset(block, 0, total);
     return block;
 }
 
-void arn__checked_free(void *pointer, const char *function, struct claim claim)
+/* What is in no pool. */
+__attribute__((noinline)) static void free_elsewhere(char *block, const char *function,
+                                                     const struct claim *claim)
 {
-    if (pointer == NULL)
-        return;
-    char *block = arn__block_from_program(pointer);
     struct descriptor *d = arn__descriptor(block);
-    if (__builtin_expect(is_pooled(d, block), true))
-        free_pooled(d, block, function, claim);
-    else if (is_large(d, block))
+    if (block == NULL)
+        return;
+    if (is_large(d, block))
         free_large(d, block, function, claim);
-    else if (arn__is_empty(d, block)) {
-        if (!arn__empty_give(block))
-            arn__misuse(function, block, freed_twice);
-    } else
+    else if (!arn__is_empty(d, block))
         arn__free(block, function); /* which says what it is */
+    else if (!arn__empty_give(block))
+        arn__misuse(function, block, freed_twice);
+}
+
+void arn__checked_free(void *pointer, const char *function)
+{
+    char *block = arn__block_from_program(pointer);
+    const struct descriptor *d = arn__descriptor(block);
+    if (__builtin_expect(is_pooled(d, block), true))
+        free_pooled(d, block, function, NULL);
+    else
+        free_elsewhere(block, function, NULL);
+}
+
+void arn__checked_free_as(void *pointer, const char *function, struct claim claim)
+{
+    char *block = arn__block_from_program(pointer);
+    const struct descriptor *d = arn__descriptor(block);
+    if (__builtin_expect(is_pooled(d, block), true))
+        free_pooled(d, block, function, &claim);
+    else
+        free_elsewhere(block, function, &claim);
 }
 
 size_t arn__checked_usable(void *pointer, const char *function)
@@ -468,7 +515,7 @@ static bool resize_pooled(const struct descriptor *d, char *block, size_t bytes)
     size_t from = old_bytes < bytes ? old_bytes : bytes;
     fill_bytes(block + from, 0, room - from);
     /* However it was made: realloc's blocks are malloc's. */
-    says = (uint64_t)STATE_OUT << STATE_SHIFT | (room - bytes);
+    says = says_out | (uint64_t)(room - bytes) << UNUSED_SHIFT;
     store_tail(tail, says ^ key_of(block));
     write_canary(block, bytes, block_bytes);
     return true;
@@ -502,7 +549,7 @@ static void *move(char *block, size_t old_bytes, size_t bytes, const char *funct
     if (target == NULL)
         return NULL;
     memcpy(target, block, old_bytes < bytes ? old_bytes : bytes);
-    arn__checked_free(block, function, CLAIM_OF_FREE);
+    arn__checked_free(block, function);
     return target;
 }
 
@@ -521,7 +568,7 @@ static const char *why_not_resized(struct descriptor *d, char *block)
 void *arn__checked_realloc(void *pointer, size_t bytes, const char *function)
 {
     if (pointer == NULL)
-        return arn__checked_malloc(bytes, 1, ORIGIN_MALLOC);
+        return arn__checked_malloc(bytes, ORIGIN_MALLOC);
     char *block = arn__block_from_program(pointer);
     struct descriptor *d = arn__descriptor(block);
     bool pooled = is_pooled(d, block), large = !pooled && is_large(d, block);
@@ -535,7 +582,7 @@ void *arn__checked_realloc(void *pointer, size_t bytes, const char *function)
         return NULL;
     }
     if (bytes == 0) { /* as glibc has it */
-        arn__checked_free(block, function, CLAIM_OF_FREE);
+        arn__checked_free(block, function);
         return NULL;
     }
     if (pooled && resize_pooled(d, block, bytes))

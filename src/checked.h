@@ -38,16 +38,13 @@ struct claim {
 
 #define SIZE_UNTOLD SIZE_MAX
 #define ALIGNMENT_UNTOLD ((size_t)0)
-
-/* What free says of a block. */
-#define CLAIM_OF_FREE ((struct claim){ORIGIN_MALLOC, SIZE_UNTOLD, ALIGNMENT_UNTOLD})
-
-/* Each as its namesake in alloc.h. `alignment` 1: that of malloc. What they give holds zeros. */
-void *arn__checked_malloc(size_t bytes, size_t alignment, enum origin origin);
+/* Each as its namesake in alloc.h. What they give holds zeros. */
+void *arn__checked_malloc(size_t bytes, enum origin origin);
 void *arn__checked_aligned(size_t alignment, size_t bytes, enum origin origin);
 void *arn__checked_calloc(size_t count, size_t bytes);
 void *arn__checked_realloc(void *block, size_t bytes, const char *function);
-void arn__checked_free(void *block, const char *function, struct claim claim);
+void arn__checked_free(void *block, const char *function);
+void arn__checked_free_as(void *block, const char *function, struct claim claim);
 
 /* As many bytes as were asked for. */
 size_t arn__checked_usable(void *block, const char *function);

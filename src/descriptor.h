@@ -48,6 +48,7 @@ enum kind {
     KIND_EMPTY,   /* blocks of no bytes: see empty.h */
     KIND_POOL,    /* blocks of one size class */
     KIND_OBJECTS, /* objects of one type: see object/typed_pool.h */
+    KIND_SAMPLED, /* sampled blocks and the guards between them: see sampled.h */
     KIND_RUN,     /* one large block in slices of one arena */
     KIND_SPAN,    /* one large block in whole arenas of one region */
     KIND_MAP,     /* one large block in a mapping of its own */

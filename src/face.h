@@ -9,7 +9,7 @@
 
 static inline void *arn__take(size_t bytes, enum origin origin)
 {
-    return CHECKED_BLOCKS ? arn__checked_malloc(bytes, 1, origin) : arn__malloc(bytes);
+    return CHECKED_BLOCKS ? arn__checked_malloc(bytes, origin) : arn__malloc(bytes);
 }
 
 /* NULL with ENOMEM, or with EINVAL if `alignment` is no power of two. */
@@ -36,11 +36,20 @@ static inline size_t arn__taken_bytes(void *block, const char *function)
 }
 
 /* `function` is named when it turns out to be misuse. */
-static inline void arn__give(void *block, const char *function, struct claim claim)
+static inline void arn__give(void *block, const char *function)
 {
     if (CHECKED_BLOCKS)
-        arn__checked_free(block, function, claim);
-    else if (claim.bytes == SIZE_UNTOLD || arn__may_have(block, claim.bytes, claim.alignment, function))
+        arn__checked_free(block, function);
+    else
+        arn__free(block, function);
+}
+
+static inline void arn__give_as(void *block, const char *function, struct claim claim)
+{
+    if (CHECKED_BLOCKS)
+        arn__checked_free_as(block, function, claim);
+    else if (claim.bytes == SIZE_UNTOLD ||
+             arn__may_have(block, claim.bytes, claim.alignment, function))
         arn__free(block, function);
 }
 

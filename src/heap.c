@@ -184,13 +184,56 @@ static void end_rest(struct heap *heap, struct descriptor *pool)
     set_resting(pool, false); /* last: who counts blocks meanwhile looks at their links */
 }
 
+/* ---- counting for samples: see sampled.h ---- */
+
+/* A sample is overdue: the countdown ends soon after, by when it has been taken. */
+enum { FREES_SOON = 16 };
+
+/* So many frees into a class's list are to end its countdown; 0: as few as never. */
+static void arm(struct heap *heap, unsigned class_idx, int64_t frees)
+{
+    uint32_t count = frees < 0                             ? FREES_SOON
+                     : frees > 0 && frees < NEEDED_CURRENT ? (uint32_t)frees
+                                                           : NEEDED_CURRENT;
+    heap->armed[class_idx] = heap->lists[class_idx].free.needed = count;
+}
+
+void arn__heap_arm(struct heap *heap)
+{
+    for (unsigned c = 0; c < CLASSES; c++) {
+        if (heap->current[c] != NULL)
+            arm(heap, c, heap->until_sampled);
+    }
+}
+
+/* One block of the list goes to the request for which it is filled. */
+static void note_filled(struct heap *heap, unsigned class_idx, unsigned listed)
+{
+    heap->listed[class_idx] = listed - (listed > 0);
+    arm(heap, class_idx, heap->until_sampled);
+}
+
+/* As many blocks were handed out as freed, or nearly: is it time for a sample? */
+static void count_frees(struct heap *heap, unsigned class_idx)
+{
+    int64_t armed = heap->armed[class_idx];
+    if (armed == NEEDED_CURRENT) {
+        arm(heap, class_idx, NEEDED_CURRENT);
+        return;
+    }
+    heap->until_sampled -= armed;
+    heap->awaits_sample = heap->until_sampled <= 0;
+    heap->until_sampled -= heap->until_sampled == 0; /* it has begun */
+    arm(heap, class_idx, heap->until_sampled);
+}
+
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
 {
     /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
     if (arn__pool_number(pool) != arn__heap_number(heap))
         return;
     if (heap->current[pool->class_idx] == pool) {
-        heap->lists[pool->class_idx].free.needed = NEEDED_CURRENT;
+        count_frees(heap, pool->class_idx);
         return;
     }
     bool resting = arn__has_flag(pool, POOL_RESTING);
@@ -302,7 +345,8 @@ static void note_extent(struct heap *heap, const struct descriptor *pool)
     heap->extents[pool->class_idx] = (struct extent){arn__pool_base(pool), pool->carved};
 }
 
-static void begin_current(struct heap *heap, struct descriptor *pool)
+/* `listed`: the blocks in its list. */
+static void begin_current(struct heap *heap, struct descriptor *pool, unsigned listed)
 {
     struct free_list *list = &heap->lists[pool->class_idx].free;
     heap->current[pool->class_idx] = pool;
@@ -312,6 +356,7 @@ static void begin_current(struct heap *heap, struct descriptor *pool)
     pool->local.first = arn__link_end();
     pool->local.needed = NEEDED_CURRENT; /* who counts blocks looks at their links */
     arn__pool_set_frees_to(pool, list);
+    note_filled(heap, pool->class_idx, listed);
 }
 
 /* The heap's list returns to the pool. */
@@ -322,29 +367,35 @@ static void end_current(struct heap *heap, struct descriptor *pool)
     heap->extents[pool->class_idx] = (struct extent){NULL, 0};
     pool->local.first = list->first;
     list->first = arn__link_end();
+    heap->listed[pool->class_idx] = 0;
+    heap->armed[pool->class_idx] = list->needed;
     pool->local.needed = pool->carved - arn__pool_local_count(pool);
     arn__pool_set_frees_to(pool, &pool->local);
 }
 
-/* What others freed, else what the next page holds. */
-static bool fill(struct descriptor *pool, bool *fresh)
+/* What others freed, else what the next page holds: how many blocks its list has then. */
+static unsigned fill(struct descriptor *pool, bool *fresh)
 {
     *fresh = false;
-    if (pool->local.first != arn__link_end() || arn__pool_take_remote(pool) > 0)
-        return true;
-    if (arn__pool_carve(pool) == 0)
-        return false;
-    *fresh = arn__has_flag(pool, POOL_FRESH);
-    return true;
+    if (pool->local.first != arn__link_end())
+        return pool->carved - pool->local.needed;
+    unsigned listed = arn__pool_take_remote(pool);
+    if (listed == 0) {
+        listed = arn__pool_carve(pool);
+        *fresh = listed > 0 && arn__has_flag(pool, POOL_FRESH);
+    }
+    return listed;
 }
 
 static bool refill_current(struct heap *heap, struct descriptor *pool, bool *fresh)
 {
-    if (!fill(pool, fresh))
+    unsigned listed = fill(pool, fresh);
+    if (listed == 0)
         return false;
     heap->lists[pool->class_idx].free.first = pool->local.first;
     pool->local.first = arn__link_end();
     note_extent(heap, pool);
+    note_filled(heap, pool->class_idx, listed);
     return true;
 }
 
@@ -418,17 +469,14 @@ static bool refill(struct heap *heap, unsigned class_idx, bool *fresh)
             return true;
         end_current(heap, pool);
         if (!rest(heap, pool) && !arn__pool_detach(pool, arn__heap_number(heap))) {
-            arn__pool_take_remote(pool);
-            begin_current(heap, pool);
+            begin_current(heap, pool, arn__pool_take_remote(pool));
             return true;
         }
     }
     pool = take_pool(heap, class_idx, fresh);
     if (pool == NULL)
         return false;
-    if (!*fresh)
-        fill(pool, fresh);
-    begin_current(heap, pool);
+    begin_current(heap, pool, *fresh ? pool->carved : fill(pool, fresh));
     return true;
 }
 

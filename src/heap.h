@@ -56,6 +56,10 @@ struct heap {
      * that malloc has anyway. */
     uint8_t list_index[POOLED_BYTES >> QUANTUM_SHIFT];
     struct extent extents[CLASSES];
+    /* By class: blocks that its list was filled with, and what its `needed` began to count down from: each block that
+     * was freed into the list since could be handed out once more. Without samples that is NEEDED_CURRENT; else
+     * the countdown ends when that many blocks were handed out again, and it may be time for one. */
+    uint32_t listed[CLASSES], armed[CLASSES];
     struct descriptor *current[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
@@ -76,6 +80,8 @@ struct heap {
     struct block *quarantine[QUARANTINE_PLACES]; /* wiped, or NULL: see quarantine.h */
     bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
     unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
+    int64_t until_sampled; /* blocks; 0: not begun. See sampled.h */
+    bool awaits_sample;    /* the next request is to be sampled: the heap stays out of sight until then */
 };
 
 /* There is a second heap, or the orphan heap is in use. */
@@ -116,6 +122,19 @@ static inline struct block *arn__heap_pop(struct heap *heap, size_t class_idx, c
     return block;
 }
 
+/* How many blocks of the class were handed out by the fast path since the list was filled, once it is empty. */
+static inline uint32_t arn__heap_count_taken(struct heap *heap, size_t class_idx)
+{
+    const struct free_list *list = &heap->lists[class_idx].free;
+    if (list->first != arn__link_end())
+        return 0;
+    uint32_t freed = heap->armed[class_idx] - list->needed;
+    uint32_t taken = heap->listed[class_idx] + (freed < NEEDED_CURRENT ? freed : 0);
+    heap->listed[class_idx] = 0;
+    heap->armed[class_idx] = list->needed;
+    return taken;
+}
+
 /* Frees into a pool of one's own; `d` is that of the block's slice. True: call
  * arn__heap_pool_emptied. */
 static inline bool arn__heap_push_own(struct descriptor *d, struct block *block)
@@ -147,6 +166,9 @@ bool arn__heap_knows_free(const struct heap *heap, const struct block *block);
 
 /* Frees a block of any pool. */
 void arn__heap_free(struct heap *heap, struct block *block);
+
+/* Frees into all lists are counted for samples from now on. */
+void arn__heap_arm(struct heap *heap);
 
 /* Leaves the resting pools to everybody if there are other threads by now. */
 void arn__heap_wake(struct heap *heap);

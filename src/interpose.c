@@ -24,6 +24,7 @@
 #include "interpose.h"
 #include "options.h"
 #include "os.h"
+#include "sampled.h"
 #include "stats.h"
 
 #define EXPORT __attribute__((visibility("default"), weak)) ARN__ENTRY
@@ -83,7 +84,7 @@ EXPORT void *malloc(size_t bytes)
 
 EXPORT void free(void *block)
 {
-    arn__give(block, "free", CLAIM_OF_FREE);
+    arn__give(block, "free");
 }
 
 /* By the malloc and free that are another's, who has left out this. */
@@ -128,7 +129,7 @@ static inline void free_as(void *block, const char *function, struct claim claim
     if (IS_ANOTHERS(free))
         free(block);
     else
-        arn__give(block, function, claim);
+        arn__give_as(block, function, claim);
 }
 
 EXPORT void free_sized(void *block, size_t bytes)
@@ -617,7 +618,7 @@ static inline void delete_as(void *block, enum origin origin, size_t bytes, size
     if (IS_ANOTHERS(free))
         free_elsewhere(block);
     else
-        arn__give(block, origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
+        arn__give_as(block, origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
                   (struct claim){is_known ? origin : ORIGIN_MALLOC, bytes, alignment});
 }
 
@@ -723,9 +724,21 @@ OPERATOR(void, cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9noth
     cxx_delete_array_aligned(block, alignment);
 }
 
-/* ---- exit ---- */
+/* ---- start and exit ---- */
 
-/* A destructor and no constructor: nothing runs before the first block is asked for. */
+/* Sampling begins here: the dynamic linker is at rest, and the program is not confined yet. For the rest nothing runs
+ * before the first block is asked for. */
+static __attribute__((constructor)) void at_start(void)
+{
+    if (CHECKED_BLOCKS)
+        return; /* each block is checked */
+    arn__thread_read_options();
+    if (arn__options.guard_rate != 0 && arn__sampled_begin(arn__options.guard_rate)) {
+        arn__sampled_explain_faults();
+        arn__count_for_samples();
+    }
+}
+
 static __attribute__((destructor)) void at_exit(void)
 {
     arn__stats_at_exit();

@@ -10,6 +10,7 @@
 enum { STDERR = 2 };
 enum { KEYS_LONGEST = 32 };
 enum { PERTURB_MOST = 255 };
+enum { GUARD_RATE_MOST = 1 << 30 };
 
 struct options arn__options = {
     .purge_budget_bytes = (size_t)4 << 20,
@@ -41,6 +42,7 @@ static const struct option table[] = {
      {0},
      (size_t)1 << 20,
      (size_t)1 << 30},
+    {"guard_rate", KIND_COUNT, &arn__options.guard_rate, {0}, 0, GUARD_RATE_MOST},
     {"perturb", KIND_COUNT, &arn__options.perturb, {0}, 0, PERTURB_MOST},
     {"deepbind", KIND_CHOICE, &arn__options.deepbind, {"drop", "keep"}, 0, 0},
 };

@@ -24,6 +24,7 @@ struct options {
     size_t huge;                /* huge pages: HUGE_OFF, _AUTO, _ALWAYS */
     size_t misuse;              /* MISUSE_ABORT or MISUSE_IGNORE */
     size_t map_threshold_bytes; /* requests above this are mappings of their own */
+    size_t guard_rate;          /* about one in so many blocks is sampled; 0: none. See sampled.h */
     size_t perturb;             /* not 0: blocks are overwritten as they come and go; see arn__perturb */
     size_t deepbind;            /* RTLD_DEEPBIND: DEEPBIND_DROP or DEEPBIND_KEEP; see plugin.c */
 };

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "system_call.h"
@@ -248,11 +249,6 @@ enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
     return map_with(start, bytes, PROT_NONE, MAP_FIXED_NOREPLACE) == start ? OS_REFUSED : OS_LOST;
 }
 
-bool arn__os_close(void *start, size_t bytes)
-{
-    return !injected() && ARN__SYSTEM_CALL(SYS_mprotect, start, bytes, PROT_NONE) == 0;
-}
-
 bool arn__os_open(void *start, size_t bytes)
 {
     const int protection = PROT_READ | PROT_WRITE;
@@ -263,6 +259,18 @@ bool arn__os_open(void *start, size_t bytes)
      * place has the same effect. */
     return answer == 0 ||
            (answer != -ENOMEM && map_with(start, bytes, protection, MAP_FIXED) != NULL);
+}
+
+/* In two calls: a mapping in place that is refused may have taken the old one away. */
+bool arn__os_close(void *start, size_t bytes)
+{
+    if (injected())
+        return false;
+    long answer = ARN__SYSTEM_CALL(SYS_mprotect, start, bytes, PROT_NONE);
+    if (answer == 0)
+        advise(start, bytes, MADV_DONTNEED);
+    return answer == 0 ||
+           (answer != -ENOMEM && map_with(start, bytes, PROT_NONE, MAP_FIXED) != NULL);
 }
 
 bool arn__os_unmap(void *start, size_t bytes)
@@ -415,6 +423,66 @@ bool arn__os_readable(const void *word)
 {
     long answer = compare((const void *)((uintptr_t)word & ~(uintptr_t)3), 0);
     return answer == 0 || answer == -EAGAIN;
+}
+
+/* ---- signals ---- */
+
+#if defined(__x86_64__)
+/* How a handler returns. Unwinders know a signal's frame by these very bytes, where no other description covers
+ * the address before: hence the nop. */
+__asm__(".text\n"
+        "nop\n"
+        ".p2align 4\n"
+        "nop\n"
+        ".type arn__os_restore, @function\n"
+        ".globl arn__os_restore\n"
+        ".hidden arn__os_restore\n"
+        "arn__os_restore:\n"
+        ".byte 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00\n" /* mov $SYS_rt_sigreturn, %rax */
+        "syscall\n"
+        ".size arn__os_restore, . - arn__os_restore\n");
+extern void arn__os_restore(void) __attribute__((visibility("hidden")));
+static const unsigned long restorer_flag = 0x04000000;
+#else
+#define arn__os_restore NULL /* the vDSO's */
+static const unsigned long restorer_flag = 0;
+#endif
+
+static long set_action(int signal, const struct os_action *action, struct os_action *old)
+{
+    return ARN__SYSTEM_CALL(SYS_rt_sigaction, signal, action, old, sizeof action->mask);
+}
+
+bool arn__os_handle(int signal, void (*handler)(int, siginfo_t *, void *), struct os_action *old)
+{
+    const struct os_action action = {
+        .handler = handler,
+        .flags = SA_SIGINFO | SA_ONSTACK | restorer_flag,
+        .restorer = arn__os_restore,
+    };
+    return set_action(signal, &action, old) == 0;
+}
+
+void arn__os_handle_again(int signal, const struct os_action *old)
+{
+    set_action(signal, old, NULL);
+}
+
+void arn__os_raise(int signal)
+{
+    ARN__SYSTEM_CALL(SYS_tgkill, arn__os_process(), arn__os_thread(), signal);
+}
+
+struct os_access arn__os_access(const void *context)
+{
+    const ucontext_t *interrupted = context;
+#if defined(__x86_64__)
+    const greg_t *registers = interrupted->uc_mcontext.gregs;
+    return (struct os_access){(void *)registers[REG_RIP],
+                              registers[REG_ERR] & 2 ? OS_WRITE : OS_READ};
+#else
+    return (struct os_access){(void *)interrupted->uc_mcontext.pc, OS_ACCESS};
+#endif
 }
 
 /* ---- the rest ---- */

@@ -7,6 +7,7 @@
 #ifndef ARENITE_OS_H
 #define ARENITE_OS_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -97,7 +98,7 @@ bool arn__os_readable(const void *word);
  * protection be changed, zero pages take their place. */
 bool arn__os_open(void *start, size_t bytes);
 
-/* Makes pages inaccessible; their contents stay. */
+/* The reverse: no access, and the pages go back, unless they are locked. False: they can still be accessed. */
 bool arn__os_close(void *start, size_t bytes);
 
 bool arn__os_unmap(void *start, size_t bytes);
@@ -171,6 +172,28 @@ uint64_t arn__os_birth_ns(int fd);
 
 /* A second descriptor for the same file, numbered `least` or more, which execve closes; -1: none. */
 int arn__os_duplicate(int fd, int least);
+
+/* What becomes of a signal, as the kernel has it: libc's sigaction may be another library's. */
+struct os_action {
+    void (*handler)(int signal, siginfo_t *info, void *context);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+/* `handler` for the signal, on the thread's signal stack if it has one. `old`: what was there. */
+bool arn__os_handle(int signal, void (*handler)(int, siginfo_t *, void *), struct os_action *old);
+void arn__os_handle_again(int signal, const struct os_action *old);
+
+/* To the calling thread. */
+void arn__os_raise(int signal);
+
+/* What a handler's context tells of the instruction that was interrupted: where it is, and whether it wrote. */
+struct os_access {
+    void *instruction;
+    enum { OS_ACCESS, OS_READ, OS_WRITE } kind; /* OS_ACCESS: not known */
+};
+struct os_access arn__os_access(const void *context);
 
 /* The name that the program was started by, without its directory. The program may write over it;
  * empty or NULL: libc has none yet, or none at all. */

@@ -10,19 +10,19 @@ ARN__ENTRY void *arn_malloc(size_t bytes)
     return arn__take(bytes, ORIGIN_MALLOC);
 }
 
-void arn_free(void *block)
+ARN__ENTRY void arn_free(void *block)
 {
-    arn__give(block, "arn_free", CLAIM_OF_FREE);
+    arn__give(block, "arn_free");
 }
 
-void arn_free_sized(void *block, size_t bytes)
+ARN__ENTRY void arn_free_sized(void *block, size_t bytes)
 {
-    arn__give(block, "arn_free_sized", (struct claim){ORIGIN_MALLOC, bytes, 1});
+    arn__give_as(block, "arn_free_sized", (struct claim){ORIGIN_MALLOC, bytes, 1});
 }
 
-void arn_free_aligned_sized(void *block, size_t alignment, size_t bytes)
+ARN__ENTRY void arn_free_aligned_sized(void *block, size_t alignment, size_t bytes)
 {
-    arn__give(block, "arn_free_aligned_sized", (struct claim){ORIGIN_MALLOC, bytes, alignment});
+    arn__give_as(block, "arn_free_aligned_sized", (struct claim){ORIGIN_MALLOC, bytes, alignment});
 }
 
 ARN__ENTRY void *arn_calloc(size_t count, size_t bytes)

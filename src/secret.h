@@ -17,6 +17,7 @@ enum {
     SECRET_TAILS,
     SECRET_CANARY,
     SECRET_EMPTIES,
+    SECRET_SAMPLES,
     SECRET_HEAPS = 1 << 17, /* and as many after it as there are heaps */
     SECRET_PLACES = 1 << 20, /* and as many after it as there are places */
     SECRET_MAPS = 1u << 31,  /* and as many after it as there are maps */

@@ -11,6 +11,7 @@
 #include "options.h"
 #include "os.h"
 #include "region.h"
+#include "sampled.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -108,6 +109,7 @@ bool arn__census(struct census *census)
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     census->maps = atomic_load(&arn__large_totals.maps);
     census->map_bytes = atomic_load(&arn__large_totals.map_bytes);
+    arn__sampled_count(&census->sampled, &census->sampled_bytes);
     census->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes);
     census->metadata_bytes = descriptor_bytes(census->opened_bytes) + arn__meta_bytes();
     arn__thread_leave(heap);
@@ -123,8 +125,9 @@ static void sum(const struct census *census, struct arn_stats *stats)
         stats->used_bytes += count->used * block_bytes;
         stats->free_bytes += (count->free + count->left) * block_bytes;
     }
-    stats->used_blocks += census->runs + census->spans + stats->map_blocks;
-    stats->used_bytes += census->run_bytes + census->span_bytes + stats->map_bytes;
+    stats->used_blocks += census->runs + census->spans + stats->map_blocks + census->sampled;
+    stats->used_bytes +=
+        census->run_bytes + census->span_bytes + stats->map_bytes + census->sampled_bytes;
 }
 
 void arn_stats(struct arn_stats *stats)

@@ -18,10 +18,11 @@ struct class_count {
 
 struct census {
     struct class_count classes[CLASSES];
-    size_t runs, run_bytes;   /* large blocks in slices of an arena */
-    size_t spans, span_bytes; /* large blocks of whole arenas */
-    size_t maps, map_bytes;   /* large blocks in mappings of their own */
-    size_t object_bytes;      /* pools of objects, used or not */
+    size_t runs, run_bytes;        /* large blocks in slices of an arena */
+    size_t spans, span_bytes;      /* large blocks of whole arenas */
+    size_t maps, map_bytes;        /* large blocks in mappings of their own */
+    size_t sampled, sampled_bytes; /* blocks in cells: see sampled.h */
+    size_t object_bytes;           /* pools of objects, used or not */
     size_t dirty_bytes, opened_bytes, reserved_bytes, metadata_bytes;
     size_t heaps, idle_heaps;
 };

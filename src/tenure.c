@@ -11,6 +11,7 @@ void arn__tenure_begin(struct tenure *tenure)
     pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     pthread_mutex_init(&tenure->mutex, &attributes);
     tenure->held = pthread_mutex_trylock(&tenure->mutex) == 0;
+    tenure->thread = tenure->held ? tenure->mutex.__data.__owner : 0;
 }
 
 void arn__tenure_end(struct tenure *tenure)

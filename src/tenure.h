@@ -18,6 +18,7 @@
 struct tenure {
     pthread_mutex_t mutex; /* meaningful while held */
     bool held;
+    int thread; /* the holder's number, told without a system call; 0: not known */
 };
 
 /* The calling thread's from now on; nobody has it, or a thread that is gone. */

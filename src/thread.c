@@ -14,6 +14,7 @@
 #include "os.h"
 #include "purge.h"
 #include "region.h"
+#include "sampled.h"
 #include "secret.h"
 #include "shard.h"
 
@@ -136,6 +137,8 @@ static void mend_child(struct control *page, struct heap *own)
     struct heap *survivor = atomic_load(&page->survivor);
     if (survivor == NULL)
         survivor = own;
+    if (survivor != NULL)
+        survivor->tenure.thread = arn__os_process();
     bool had_threads =
         atomic_load(&page->told) ? atomic_load(&page->had_threads) : !__libc_single_threaded;
     arn__lock_reset(&heaps_lock);
@@ -239,7 +242,7 @@ static void hide(void)
 static void show(struct heap *heap)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    if (arn__thread_is_watched())
+    if (arn__thread_is_watched() || (heap->awaits_sample && arn__sampled_is_on()))
         return;
     set_heap(heap);
     atomic_signal_fence(memory_order_seq_cst);
@@ -551,6 +554,16 @@ bool arn__thread_take_traceback(struct traceback *traceback)
         arn__trace_lose();
     }
     return may;
+}
+
+unsigned arn__thread_take_frames(void **frames, unsigned most)
+{
+    if (arn__thread.inside || arn__thread.unwinds)
+        return 0;
+    arn__thread.unwinds = true;
+    unsigned count = arn__traceback_frames(frames, most);
+    arn__thread.unwinds = false;
+    return count;
 }
 
 void arn__thread_collect_others(const struct heap *heap)

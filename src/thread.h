@@ -74,6 +74,9 @@ void arn__thread_settle(void);
  * take locks. */
 bool arn__thread_take_traceback(struct traceback *traceback);
 
+/* The same for whoever keeps the frames itself; 0: as above, or this thread is inside. */
+unsigned arn__thread_take_frames(void **frames, unsigned most);
+
 /* Heaps made so far, and those without a thread now. */
 void arn__thread_count_heaps(size_t *heaps, size_t *idle);
 

@@ -1,49 +1,7 @@
 /* print.c - statistics and comparisons as lines of text. */
-#include <string.h>
-
 #include "diag.h"
+#include "site.h"
 #include "snapshot.h"
-
-static void add_offset(struct line *line, const char *name, uintptr_t offset)
-{
-    arn__line_text(line, name);
-    arn__line_text(line, "+");
-    arn__line_hex(line, offset);
-}
-
-static const char *last_part(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
-/* MODULE+OFFSET (FUNCTION+OFFSET), as far as that is known. */
-static void add_frame(struct line *line, const void *frame)
-{
-    Dl_info info;
-    uintptr_t address = (uintptr_t)frame;
-    if (frame == NULL) {
-        arn__line_text(line, "an unknown caller");
-    } else if (!arn__module_of(frame, &info) || info.dli_fname == NULL) {
-        arn__line_hex(line, address);
-    } else {
-        add_offset(line, last_part(info.dli_fname), address - (uintptr_t)info.dli_fbase);
-        if (info.dli_sname != NULL) {
-            arn__line_text(line, " (");
-            add_offset(line, info.dli_sname, address - (uintptr_t)info.dli_saddr);
-            arn__line_text(line, ")");
-        }
-    }
-}
-
-static void add_module(struct line *line, const void *frame)
-{
-    Dl_info info;
-    if (frame != NULL && arn__module_of(frame, &info) && info.dli_fname != NULL)
-        arn__line_text(line, last_part(info.dli_fname));
-    else
-        arn__line_text(line, "an unknown module");
-}
 
 static void add_change(struct line *line, ptrdiff_t change)
 {
@@ -68,10 +26,10 @@ static void add_origin(struct line *line, const struct arn_trace_statistic *now,
             arn__line_text(line, *(const char *const *)now->type);
     } else if (by == ARN_TRACE_BY_MODULE) {
         arn__line_text(line, " from ");
-        add_module(line, now->frames[0]);
+        arn__line_module(line, now->frames[0]);
     } else {
         arn__line_text(line, " from ");
-        add_frame(line, now->frames[0]);
+        arn__line_frame(line, now->frames[0]);
     }
 }
 
@@ -91,7 +49,7 @@ static void print_group(const struct arn_trace_difference *difference, enum arn_
     arn__line_write(&line, fd);
     for (size_t i = 1; i < difference->now.frame_count; i++) {
         arn__line_text(&line, "arenite:   called from ");
-        add_frame(&line, difference->now.frames[i]);
+        arn__line_frame(&line, difference->now.frames[i]);
         arn__line_write(&line, fd);
     }
 }

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 
+#include "diag.h"
 #include "guard.h"
 #include "lock.h"
 #include "os.h"
@@ -31,7 +33,7 @@ static struct site *_Atomic newest;
 static _Atomic size_t mapped_bytes;
 
 static _Atomic unsigned frames_kept;
-/* The same each time; written before tracing is on for the first. */
+/* The same each time; written before tracing or sampling is on for the first. */
 static arn__unwinder *unwinder;
 static struct own_code own_code;
 
@@ -112,18 +114,104 @@ static int unwind(void **found, int most, int *own)
     return count - *own < most ? count - *own : most;
 }
 
-void arn__traceback_take(struct traceback *traceback)
+unsigned arn__traceback_frames(void **frames, unsigned most)
 {
     void *found[ARN_TRACE_FRAMES_MOST + OWN_FRAMES_MOST];
     int saved = errno;
     int own;
-    traceback->epoch = arn__trace_epoch();
-    int count = unwind(found, (int)atomic_load(&frames_kept), &own);
-    traceback->count = count > 0 ? (unsigned)count : 1;
-    traceback->frames[0] = NULL;
+    int count = unwind(found, (int)most, &own);
     if (count > 0)
-        memcpy(traceback->frames, found + own, (size_t)count * sizeof *found);
+        memcpy(frames, found + own, (size_t)count * sizeof *found);
     errno = saved;
+    return count > 0 ? (unsigned)count : 0;
+}
+
+void arn__traceback_take(struct traceback *traceback)
+{
+    traceback->epoch = arn__trace_epoch();
+    traceback->count = arn__traceback_frames(traceback->frames, atomic_load(&frames_kept));
+    if (traceback->count == 0) {
+        traceback->count = 1;
+        traceback->frames[0] = NULL;
+    }
+}
+
+/* ---- where the library is, and where a frame ---- */
+
+/* By the linker, of the program or library that this is part of. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden"), weak));
+extern const char etext[] __attribute__((visibility("hidden"), weak));
+/* Of the section that ARN__ENTRY puts functions in. */
+extern const char __start_arn_entry[] __attribute__((visibility("hidden"), weak));
+extern const char __stop_arn_entry[] __attribute__((visibility("hidden"), weak));
+
+/* The library is part of the program, or of what calls it. */
+static bool is_part(const struct own_code *own, const void *caller)
+{
+    uintptr_t program = getauxval(AT_PHDR); /* just behind where it begins */
+    return ((uintptr_t)caller >= own->module_start && (uintptr_t)caller < own->module_end) ||
+           (program >= own->module_start && program < own->module_end);
+}
+
+struct own_code arn__own_code(const void *caller)
+{
+    struct own_code own = {
+        .module_start = (uintptr_t)__ehdr_start,
+        .module_end = (uintptr_t)etext,
+        .entries_start = (uintptr_t)__start_arn_entry,
+        .entries_end = (uintptr_t)__stop_arn_entry,
+    };
+    if (is_part(&own, caller))
+        own.module_start = own.module_end = 0;
+    return own;
+}
+
+/* Where it was not linked (a static program): NULL. */
+extern __typeof__(dladdr) dladdr __attribute__((weak));
+
+bool arn__module_of(const void *address, Dl_info *info)
+{
+    return dladdr != NULL && dladdr(address, info) != 0;
+}
+
+static void add_offset(struct line *line, const char *name, uintptr_t offset)
+{
+    arn__line_text(line, name);
+    arn__line_text(line, "+");
+    arn__line_hex(line, offset);
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+void arn__line_frame(struct line *line, const void *frame)
+{
+    Dl_info info;
+    uintptr_t address = (uintptr_t)frame;
+    if (frame == NULL) {
+        arn__line_text(line, "an unknown caller");
+    } else if (!arn__module_of(frame, &info) || info.dli_fname == NULL) {
+        arn__line_hex(line, address);
+    } else {
+        add_offset(line, last_part(info.dli_fname), address - (uintptr_t)info.dli_fbase);
+        if (info.dli_sname != NULL) {
+            arn__line_text(line, " (");
+            add_offset(line, info.dli_sname, address - (uintptr_t)info.dli_saddr);
+            arn__line_text(line, ")");
+        }
+    }
+}
+
+void arn__line_module(struct line *line, const void *frame)
+{
+    Dl_info info;
+    if (frame != NULL && arn__module_of(frame, &info) && info.dli_fname != NULL)
+        arn__line_text(line, last_part(info.dli_fname));
+    else
+        arn__line_text(line, "an unknown module");
 }
 
 /* ---- sites ---- */
@@ -234,14 +322,19 @@ static void forget(void)
     atomic_store(&newest, NULL);
 }
 
-bool arn__sites_begin(unsigned frames, arn__unwinder *unwind_with, const struct own_code *own)
+void arn__traceback_begin(arn__unwinder *unwind_with, const struct own_code *own)
 {
-    buckets = arn__trace_map(BUCKETS * sizeof *buckets);
-    atomic_store(&frames_kept, frames);
     if (unwinder == NULL) {
         own_code = *own;
         unwinder = unwind_with;
     }
+}
+
+bool arn__sites_begin(unsigned frames, arn__unwinder *unwind_with, const struct own_code *own)
+{
+    buckets = arn__trace_map(BUCKETS * sizeof *buckets);
+    atomic_store(&frames_kept, frames);
+    arn__traceback_begin(unwind_with, own);
     return buckets != NULL;
 }
 

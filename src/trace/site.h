@@ -7,12 +7,14 @@
 #define ARENITE_TRACE_SITE_H
 
 #include <arenite/trace.h>
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct arn_type;
+struct line;
 
 /* Who called: return addresses, the program's innermost first. */
 struct traceback {
@@ -35,6 +37,16 @@ struct site {
  * errno. See arn__thread_take_traceback. */
 void arn__traceback_take(struct traceback *traceback);
 
+/* The same frames for whoever keeps them itself: how many, 0 if they are not known. */
+unsigned arn__traceback_frames(void **frames, unsigned most);
+
+/* A frame as text: MODULE+OFFSET (FUNCTION+OFFSET), as far as that is known. */
+void arn__line_frame(struct line *line, const void *frame);
+void arn__line_module(struct line *line, const void *frame);
+
+/* What the dynamic linker knows of an address; false: nothing, or there is none. */
+bool arn__module_of(const void *address, Dl_info *info);
+
 /* The site of a traceback and a type; NULL: no memory. */
 struct site *arn__site(const struct arn_type *type, void *const *frames, unsigned count);
 
@@ -50,6 +62,12 @@ struct own_code {
     uintptr_t module_start, module_end;
     uintptr_t entries_start, entries_end;
 };
+
+/* Where the library lies. `caller` called it; NULL: not known. */
+struct own_code arn__own_code(const void *caller);
+
+/* Tracebacks can be taken from now on. The first unwinder and the first own code are kept. */
+void arn__traceback_begin(arn__unwinder *unwind, const struct own_code *own);
 
 /* Room for sites; false: no memory. The caller sees to it that nobody else is here. */
 bool arn__sites_begin(unsigned frames, arn__unwinder *unwind, const struct own_code *own);

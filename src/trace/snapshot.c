@@ -8,14 +8,6 @@
 #include "table.h"
 #include "thread.h"
 
-/* Where it was not linked (a static program): NULL. */
-extern __typeof__(dladdr) dladdr __attribute__((weak));
-
-bool arn__module_of(const void *address, Dl_info *info)
-{
-    return dladdr != NULL && dladdr(address, info) != 0;
-}
-
 /* ---- taking ---- */
 
 static void **frames_behind(arn_snapshot *snapshot, size_t room)

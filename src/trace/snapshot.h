@@ -32,7 +32,4 @@ int arn__groups(struct groups *groups, const arn_snapshot *older, const arn_snap
                 enum arn_trace_by by);
 void arn__groups_release(struct groups *groups);
 
-/* What the dynamic linker knows of an address; false: nothing, or there is none. */
-bool arn__module_of(const void *address, Dl_info *info);
-
 #endif

@@ -2,18 +2,10 @@
 #include <arenite/trace.h>
 #include <errno.h>
 #include <execinfo.h>
-#include <sys/auxv.h>
 
 #include "object/type.h"
 #include "table.h"
 #include "thread.h"
-
-/* By the linker, of the program or library that this is part of. */
-extern const char __ehdr_start[] __attribute__((visibility("hidden"), weak));
-extern const char etext[] __attribute__((visibility("hidden"), weak));
-/* Of the section that ARN__ENTRY puts functions in. */
-extern const char __start_arn_entry[] __attribute__((visibility("hidden"), weak));
-extern const char __stop_arn_entry[] __attribute__((visibility("hidden"), weak));
 
 static void lock(void)
 {
@@ -27,27 +19,6 @@ static void unlock(void)
 }
 
 /* ---- on and off ---- */
-
-/* The library is part of the program, or of what calls it. */
-static bool is_part(const struct own_code *own, const void *caller)
-{
-    uintptr_t program = getauxval(AT_PHDR); /* just behind where it begins */
-    return ((uintptr_t)caller >= own->module_start && (uintptr_t)caller < own->module_end) ||
-           (program >= own->module_start && program < own->module_end);
-}
-
-static struct own_code own_code(const void *caller)
-{
-    struct own_code own = {
-        .module_start = (uintptr_t)__ehdr_start,
-        .module_end = (uintptr_t)etext,
-        .entries_start = (uintptr_t)__start_arn_entry,
-        .entries_end = (uintptr_t)__stop_arn_entry,
-    };
-    if (is_part(&own, caller))
-        own.module_start = own.module_end = 0;
-    return own;
-}
 
 static int start(unsigned frames, unsigned what, const struct own_code *own)
 {
@@ -67,7 +38,7 @@ static int start(unsigned frames, unsigned what, const struct own_code *own)
 
 int arn_trace_start(unsigned frames, unsigned what)
 {
-    struct own_code own = own_code(__builtin_return_address(0));
+    struct own_code own = arn__own_code(__builtin_return_address(0));
     int error = EINVAL;
     if (frames >= 1 && frames <= ARN_TRACE_FRAMES_MOST && what != 0 &&
         (what & ~(unsigned)(ARN_TRACE_OBJECTS | ARN_TRACE_BLOCKS)) == 0) {

@@ -47,7 +47,8 @@ static void show(void)
 {
     static const char *const keys[] = {"show",           "stats",      "purge_budget",
                                        "purge_delay_ms", "huge_pages", "misuse",
-                                       "map_threshold",  "perturb",    "deepbind"};
+                                       "map_threshold",  "guard_rate", "perturb",
+                                       "deepbind"};
     char line[100];
     with("show=1", "quiet");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

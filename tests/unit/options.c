@@ -35,7 +35,7 @@ TEST(options, have_their_defaults)
 static void every_key(void)
 {
     SAID("show=1,stats=exit,purge_budget=123,purge_delay_ms=7,huge_pages=always,misuse=ignore,"
-         "map_threshold=2M,perturb=165,deepbind=keep");
+         "map_threshold=2M,guard_rate=5000,perturb=165,deepbind=keep");
     EXPECT_EQ(arn__options.show, SWITCH_ON);
     EXPECT_EQ(arn__options.stats, STATS_EXIT);
     EXPECT_EQ(arn__options.purge_budget_bytes, 123);
@@ -43,6 +43,7 @@ static void every_key(void)
     EXPECT_EQ(arn__options.huge, HUGE_ALWAYS);
     EXPECT_EQ(arn__options.misuse, MISUSE_IGNORE);
     EXPECT_EQ(arn__options.map_threshold_bytes, (size_t)2 << 20);
+    EXPECT_EQ(arn__options.guard_rate, 5000);
     EXPECT_EQ(arn__options.perturb, 165);
     EXPECT_EQ(arn__options.deepbind, DEEPBIND_KEEP);
     SAID("show=0,stats=off,huge_pages=off,misuse=abort,deepbind=drop");
@@ -294,6 +295,7 @@ static void shows(void)
                                   "arenite: option huge_pages=auto (default)\n"
                                   "arenite: option misuse=ignore (somewhere)\n"
                                   "arenite: option map_threshold=33554432 (default)\n"
+                                  "arenite: option guard_rate=0 (default)\n"
                                   "arenite: option perturb=0 (default)\n"
                                   "arenite: option deepbind=drop (default)\n");
 }
