@@ -525,12 +525,18 @@ static bool resize_pooled(const struct descriptor *d, char *block, size_t bytes)
 static void *resize_large(struct descriptor *d, char *block, size_t bytes, const char *function)
 {
     size_t old_bytes = large_asked(d), behind = d->block_bytes - old_bytes;
+    uint64_t was = d->asked;
     memset(block + old_bytes, 0, behind < CANARY_BYTES_MOST ? behind : CANARY_BYTES_MOST);
     char *resized = arn__realloc(block, bytes, function);
-    if (resized == NULL)
-        enter_large(d, block, old_bytes, 0, ORIGIN_MALLOC);
-    else
-        enter_large(arn__descriptor(resized), resized, bytes, 0, ORIGIN_MALLOC);
+    if (resized == NULL) { /* it stays what it was */
+        enter_large(d, block, old_bytes, was >> LARGE_ALIGNMENT_SHIFT & 0x3f,
+                    (enum origin)(was & 3));
+        return NULL;
+    }
+    d = arn__descriptor(resized);
+    if (bytes < d->block_bytes) /* what was the block's before: a canary begins among zeros */
+        memset(resized + bytes, 0, -bytes & 7);
+    enter_large(d, resized, bytes, 0, ORIGIN_MALLOC);
     return resized;
 }
 

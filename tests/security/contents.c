@@ -1,6 +1,5 @@
 /* contents.c - what is in blocks, how large they are, and where they lie: what each of the two libraries promises. */
 #include <malloc.h>
-#include <pthread.h>
 #include <stdint.h>
 
 #include "way.h"
@@ -99,6 +98,39 @@ static void expect_kept_in_steps(void)
     }
     CHECK(block[0] == 1);
     free(block);
+}
+
+/* Each size is well above a half of the one before: large blocks stay where they are when they shrink. */
+static void expect_kept_when_large(void)
+{
+    static const size_t steps[] = {300000, 299001, 299504, 280003, 299999,
+                                   300001, 200005, 200007, 400001, 399997};
+    unsigned char *block = malloc(350000);
+    size_t bytes = 350000;
+    for (unsigned round = 0; round < 10; round++) {
+        for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+            size_t least = bytes < steps[i] ? bytes : steps[i];
+            memset(block, 0xf0 | (int)i, bytes);
+            CHECK((block = realloc(block, steps[i])) != NULL);
+            bytes = steps[i];
+            CHECK(holds(block, 0, least, 0xf0 | (unsigned)i));
+            CHECK(malloc_usable_size(block) >= bytes);
+        }
+    }
+    free_sized(block, bytes);
+}
+
+/* A block that cannot be resized stays what it was. */
+static void expect_kept_when_refused(void)
+{
+    for (size_t i = 0; i < SIZES; i++) {
+        void *block = aligned_alloc(64, sizes[i]);
+        memset(block, 5, sizes[i]);
+        CHECK(opaque(realloc(block, PTRDIFF_MAX)) == NULL);
+        CHECK(opaque(realloc(block, (size_t)1 << 46)) == NULL);
+        CHECK(holds(block, 0, sizes[i], 5));
+        free_aligned_sized(block, 64, sizes[i]);
+    }
 }
 
 /* C23: realloc's blocks are malloc's, whatever they were before. */
@@ -247,6 +279,8 @@ int main(int count, char **arguments)
     run_apart(expect_sizes, 10, "sizes");
     run_apart(expect_kept, 10, "resized");
     run_apart(expect_kept_in_steps, 10, "resized in steps");
+    run_apart(expect_kept_when_large, 10, "resized when large");
+    run_apart(expect_kept_when_refused, 10, "resized in vain");
     run_apart(free_what_realloc_gave, 10, "resized, then freed by size");
     run_apart(expect_perturbed, 10, "perturbed");
     run_apart(blocks_of_none, 30, "blocks of no bytes");
