@@ -20,18 +20,18 @@ enum {
 
 enum state { STATE_OUT = 1, STATE_FREE };
 
-/* What a tail says: 36 bits, the others are 0. */
+/* What a tail says. The lower bits, which lie right behind the block's bytes, are 0. */
 enum {
-    UNUSED_SHIFT = 0, /* bytes between what was asked for and the tail */
-    ALIGNMENT_SHIFT = 16,
-    ORIGIN_SHIFT = 22,
-    STATE_SHIFT = 24,
-    FILL_SHIFT = 26, /* of a free block: the byte that it is filled with */
-    SAYS_BITS = 36,
+    UNUSED_SHIFT = 28, /* bytes between what was asked for and the tail */
+    ALIGNMENT_SHIFT = 44,
+    ORIGIN_SHIFT = 50,
+    STATE_SHIFT = 52,
+    FILL_SHIFT = 54, /* of a free block: the byte that it is filled with */
 };
-
-/* Of a free block that is filled with zeros, as nearly all are. */
-static const uint64_t says_free = (uint64_t)STATE_FREE << STATE_SHIFT;
+static const uint64_t says_nothing = ((uint64_t)1 << UNUSED_SHIFT) - 1, unused_bits = 0xffff;
+/* Of any block that is out; and of one that is free and filled with zeros, as nearly all are. */
+static const uint64_t says_out = (uint64_t)STATE_OUT << STATE_SHIFT,
+                      says_free = (uint64_t)STATE_FREE << STATE_SHIFT;
 
 static uint64_t key_of(const void *block)
 {
@@ -55,20 +55,19 @@ static void store_tail(uint64_t *tail, uint64_t word)
     atomic_store_explicit((_Atomic uint64_t *)tail, word, memory_order_release);
 }
 
-/* What is above the state is 0. */
 static bool is_out(uint64_t says)
 {
-    return says >> STATE_SHIFT == STATE_OUT;
+    return (says & (says_nothing | ~(uint64_t)0 << STATE_SHIFT)) == says_out;
 }
 
 static bool is_free(uint64_t says)
 {
-    return says >> SAYS_BITS == 0 && (says >> STATE_SHIFT & 3) == STATE_FREE;
+    return (says & says_nothing) == 0 && (says >> STATE_SHIFT & 3) == STATE_FREE;
 }
 
 static size_t asked(uint64_t says, size_t block_bytes)
 {
-    return block_bytes - sizeof(uint64_t) - (says & 0xffff);
+    return block_bytes - sizeof(uint64_t) - (says >> UNUSED_SHIFT & unused_bits);
 }
 
 static unsigned log_of(size_t alignment)
@@ -96,8 +95,11 @@ static inline void write_canary(char *block, size_t end, size_t block_bytes)
         *word++ = arn__canary;
 }
 
+/* An end beyond the block is of a tail that was written to. */
 static inline bool has_canary(const char *block, size_t end, size_t block_bytes)
 {
+    if (end > block_bytes)
+        return false;
     const uint64_t *word = (const uint64_t *)(block + (end & ~(size_t)7));
     const uint64_t *tail = tail_of(block, block_bytes);
     if (word == tail)
@@ -219,9 +221,8 @@ static inline void hand_out(char *block, size_t block_bytes, size_t bytes, unsig
 {
     uint64_t key = key_of(block);
     check_free((struct block *)block, block_bytes, key);
-    uint64_t says = (block_bytes - sizeof(uint64_t) - bytes) |
-                    (uint64_t)alignment_log << ALIGNMENT_SHIFT | (uint64_t)origin << ORIGIN_SHIFT |
-                    (uint64_t)STATE_OUT << STATE_SHIFT;
+    uint64_t says = says_out | (block_bytes - sizeof(uint64_t) - bytes) << UNUSED_SHIFT |
+                    (uint64_t)alignment_log << ALIGNMENT_SHIFT | (uint64_t)origin << ORIGIN_SHIFT;
     store_tail(tail_of(block, block_bytes), says ^ key); /* first: who sees it believes no fill */
     write_canary(block, bytes, block_bytes);
 }
@@ -489,9 +490,11 @@ size_t arn__checked_usable(void *pointer, const char *function)
         return arn__usable(block, function); /* which says what it is */
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
     uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
-    if (is_out(says))
-        return asked(says, block_bytes);
-    arn__misuse(function, block, why_not_out(block, block_bytes, used_after));
+    size_t bytes = asked(says, block_bytes);
+    if (is_out(says) && has_canary(block, bytes, block_bytes))
+        return bytes;
+    arn__misuse(function, block,
+                is_out(says) ? past_end : why_not_out(block, block_bytes, used_after));
     return 0;
 }
 
@@ -511,7 +514,9 @@ static bool resize_pooled(const struct descriptor *d, char *block, size_t bytes)
         return false;
     size_t from = old_bytes < bytes ? old_bytes : bytes;
     fill_bytes(block + from, 0, room - from);
-    store_tail(tail, ((says & ~(uint64_t)0xffff) | (room - bytes)) ^ key_of(block));
+    /* However it was made: realloc's blocks are malloc's. */
+    says = says_out | (uint64_t)(room - bytes) << UNUSED_SHIFT;
+    store_tail(tail, says ^ key_of(block));
     write_canary(block, bytes, block_bytes);
     return true;
 }

@@ -7,7 +7,7 @@
  *
  * They do what arn_malloc, arn_free and arn_free_sized do, checks and errors included, and share
  * their blocks. A constant size costs nothing to look up. A block freed with the constant size that it
- * was asked for with, soon after, costs least; a size that is not right costs time, no more.
+ * was asked for with, soon after, costs least; a size that cannot be right is misuse, or goes unnoticed.
  *
  * With ARENITE_INLINE_NAMES defined before the header is included, calls of malloc and free in C mean
  * these (their addresses are still the functions'). C++ has arenite::allocator instead, for containers.

@@ -10,7 +10,7 @@ enum {
     STARTS = 300,
     /* Of 300 numbers out of so many, each as likely as the others, so many are different: of 512, as with libc's
      * malloc, 227; of 128, 116. */
-    LEAST_PLACES = 90,     /* modulo 2 MiB */
+    LEAST_PLACES = 200,    /* modulo 2 MiB */
     LEAST_DISTANCES = 280, /* to libc's variables */
 };
 

@@ -24,7 +24,7 @@ static inline int emulated(void)
 static inline int program_is_preloaded(void)
 {
     const char *way = getenv("ARENITE_WAY");
-    return way != NULL && strcmp(way, "preload") == 0;
+    return way != NULL && (strcmp(way, "preload") == 0 || strcmp(way, "hardened") == 0);
 }
 
 /* Says what became of a child that should have ended well. */

@@ -1,7 +1,7 @@
 /* program.h - for the programs of tests/preload, which do not know whose malloc they have.
  *
- * Exit status 0: passed. ARENITE_WAY in the environment is "preload", "object" or "archive": how
- * the program came by arenite; "archive" is a static program.
+ * Exit status 0: passed. ARENITE_WAY in the environment is "preload", "hardened", "object" or
+ * "archive": how the program came by arenite; "hardened" is the hardened library, preloaded, "archive" a static program.
  */
 #ifndef ARENITE_PROGRAM_H
 #define ARENITE_PROGRAM_H

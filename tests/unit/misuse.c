@@ -23,6 +23,7 @@
 #define INSIDE "inside a large block, not its start"
 #define NOT_START "not the start of a block"
 #define TWICE "double free"
+#define OTHER_SIZE "not of the size that it is said to have"
 #define AFTER "already freed"
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
@@ -121,6 +122,33 @@ TEST(misuse, the_function_that_was_called_is_named)
 }
 
 /* ---- misuse=ignore: the same lines, and the heap goes on; so all in one process ---- */
+
+TEST(misuse, a_size_that_cannot_be_right_is_told)
+{
+    static const size_t sizes[] = {24, 100, 1000, 5000, 20000, 40000, 3 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t bytes = sizes[i];
+        void *block = arn_malloc(bytes), *aligned = arn_aligned_alloc(64, bytes);
+        TRACE("%zu bytes", bytes);
+        EXPECT_DEATH(arn_free_sized(block, 2 * bytes), LINE_OF("arn_free_sized", OTHER_SIZE));
+        EXPECT_DEATH(arn_free_sized(block, SIZE_MAX / 2), LINE_OF("arn_free_sized", OTHER_SIZE));
+        if (bytes > 64 && bytes <= POOLED_BYTES)
+            EXPECT_DEATH(arn_free_sized(block, bytes / 3), LINE_OF("arn_free_sized", OTHER_SIZE));
+        EXPECT_DEATH(arn_free_aligned_sized(aligned, 64, 2 * bytes),
+                     LINE_OF("arn_free_aligned_sized", OTHER_SIZE));
+        arn_free_sized(block, bytes);
+        arn_free_aligned_sized(aligned, 64, bytes);
+    }
+    arn_free_sized(NULL, 100);
+}
+
+TEST(misuse, a_size_that_realloc_left_is_right)
+{
+    for (size_t bytes = 1; bytes <= POOLED_BYTES; bytes += bytes / 3 + 1) {
+        void *block = arn_realloc(arn_malloc(bytes), bytes * 3 / 4 + 1);
+        arn_free_sized(block, bytes * 3 / 4 + 1);
+    }
+}
 
 /* Frees the pointer; true if exactly the one line was said. */
 static bool free_says(void *pointer, const char *reason)

@@ -53,6 +53,8 @@ static const struct size_class *shape_of(const struct descriptor *pool)
     return &arn__size_classes[pool->class_idx];
 }
 
+static bool handed_out[SLICE_BYTES / QUANTUM_BYTES];
+
 TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
 {
     for (unsigned c = 0; c < CLASSES; c++) {
@@ -67,8 +69,14 @@ TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
         ASSERT_EQ(count, shape->capacity);
         EXPECT_EQ(pool->carved, shape->capacity);
         EXPECT_EQ(arn__pool_end(pool), base + (size_t)count * shape->block_bytes);
+        /* From a block of chance on in the first page's, then one after the other. */
+        unsigned turned = 0;
         for (unsigned i = 0; i < count; i++) {
-            ASSERT_EQ((char *)all[i], base + (size_t)i * shape->block_bytes);
+            size_t offset = (size_t)((char *)all[i] - base);
+            ASSERT_EQ(offset % shape->block_bytes, 0);
+            ASSERT_FALSE(handed_out[offset / shape->block_bytes]);
+            handed_out[offset / shape->block_bytes] = true;
+            turned += i > 0 && all[i] != all[i - 1] + shape->block_bytes / sizeof *all[i];
             const struct descriptor *d = arn__descriptor(all[i]);
             ASSERT_TRUE(arn__pool_links(d, all[i]->link));
             ASSERT_TRUE(arn__pool_starts_block(d, all[i]));
@@ -76,6 +84,8 @@ TEST(pool, is_carved_page_by_page_into_blocks_that_lie_apart)
             ASSERT_EQ(arn__head(d), pool);
             ASSERT_EQ(arn__pool_number(d), number());
         }
+        EXPECT_LE(turned, 2); /* at the page's end, and behind it */
+        memset(handed_out, 0, sizeof handed_out);
         EXPECT_EQ(arn__pool_carve(pool), 0);
         pool->local.needed = 0;
         arn__pool_release(pool);
