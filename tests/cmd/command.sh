@@ -317,11 +317,6 @@ hardened_runtime_only() {
         prints_line "LD_PRELOAD='$work/runtime/bin/libarenite-hardened.so.0'" run --hardened --print true)
 }
 claim "libarenite-hardened.so.0 is enough" hardened_runtime_only
-without_hardened() {
-    rm runtime/bin/libarenite-hardened.so.0
-    (cmd=$work/runtime/bin/arenite && refuses 125 "libarenite-hardened.so" run --hardened true)
-}
-claim "--hardened does not do with the library that is not hardened" without_hardened
 claim "--hardened and --library are refused together" \
     refuses 125 "run: --hardened and --library both name a library" run --hardened --library "$lib" true
 
