@@ -306,6 +306,19 @@ linked_command() {
     (cmd=$work/directory/link && maps moved/bin/libarenite.so run cat /proc/self/maps)
 }
 claim "the library is found through a link to the command" linked_command
+cp "$lib" moved/bin/libarenite-hardened.so
+hardened() {
+    (cmd=$work/moved/bin/arenite && maps moved/bin/libarenite-hardened.so run --hardened cat /proc/self/maps)
+}
+claim "--hardened takes the hardened library beside the command" hardened
+hardened_runtime_only() {
+    cp "$lib" runtime/bin/libarenite-hardened.so.0
+    (cmd=$work/runtime/bin/arenite &&
+        prints_line "LD_PRELOAD='$work/runtime/bin/libarenite-hardened.so.0'" run --hardened --print true)
+}
+claim "libarenite-hardened.so.0 is enough" hardened_runtime_only
+claim "--hardened and --library are refused together" \
+    refuses 125 "run: --hardened and --library both name a library" run --hardened --library "$lib" true
 
 # What ld.so makes of $LIB here.
 token=

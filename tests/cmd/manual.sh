@@ -52,7 +52,7 @@ understood() {
     ! mandoc -Tlint -W warning "$ARENITE_SRCDIR/man/$1" 2>&1 | grep -v 'WARNING: unexpected section'
 }
 if command -v mandoc >/dev/null; then
-    for page in arenite.1 arenite.3 arenite.7 arenite-object.7 arenite-trace.7; do
+    for page in arenite.1 arenite.3 arenite.7 arenite-object.7 arenite-security.7 arenite-trace.7; do
         claim "mandoc understands $page" understood $page
     done
 fi
