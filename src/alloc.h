@@ -1,7 +1,7 @@
-/* alloc.h - malloc and free: the fast paths, inline, and the way into the slow ones.
+/* alloc.h - malloc and free of raw blocks: the fast paths, inline, and the way into the slow ones.
  *
- * Included by alloc.c for the arn_ names and by interpose.c for libc's, so that neither calls
- * through the other.
+ * Inline in face.h, which public.c has for the arn_ names and interpose.c for libc's, so that neither calls through
+ * the other.
  */
 #ifndef ARENITE_ALLOC_H
 #define ARENITE_ALLOC_H

@@ -70,9 +70,10 @@ static size_t asked(uint64_t says, size_t block_bytes)
     return block_bytes - sizeof(uint64_t) - (says >> UNUSED_SHIFT & unused_bits);
 }
 
+/* Of an alignment beyond that of every block; 0: there is none. */
 static unsigned log_of(size_t alignment)
 {
-    return (unsigned)__builtin_ctzll(alignment);
+    return alignment <= QUANTUM_BYTES ? 0 : (unsigned)__builtin_ctzll(alignment);
 }
 
 /* ---- canaries ---- */
@@ -184,7 +185,8 @@ static const char *disagreement(struct claim claim, size_t bytes, unsigned align
     /* malloc's free and what C++ has are mixed by programs, and it does no harm. */
     if (claim.origin != ORIGIN_MALLOC && origin != ORIGIN_MALLOC && claim.origin != origin)
         return other_origin[origin];
-    if (claim.alignment != ALIGNMENT_UNTOLD && log_of(claim.alignment) != alignment_log)
+    bool is_alike = (claim.origin == ORIGIN_MALLOC) == (origin == ORIGIN_MALLOC);
+    if (is_alike && claim.alignment != ALIGNMENT_UNTOLD && log_of(claim.alignment) != alignment_log)
         return other_alignment;
     if (claim.bytes != SIZE_UNTOLD && claim.bytes != bytes)
         return other_size;
@@ -546,8 +548,8 @@ static void *move(char *block, size_t old_bytes, size_t bytes, const char *funct
     size_t roomy = bytes + bytes / 4;
     bool grows = bytes > old_bytes && roomy <= POOLED_BYTES;
     char *target = take(bytes, grows ? roomy : bytes, 1, ORIGIN_MALLOC);
-    if (target == NULL)
-        return NULL;
+    if (target == NULL) /* one that shrinks stays where it is */
+        return bytes <= old_bytes ? block : NULL;
     memcpy(target, block, old_bytes < bytes ? old_bytes : bytes);
     arn__checked_free(block, function);
     return target;
@@ -575,8 +577,10 @@ void *arn__checked_realloc(void *pointer, size_t bytes, const char *function)
     const char *wrong = pooled || large ? why_not_resized(d, block) : NULL;
     if (wrong != NULL)
         arn__misuse(function, block, wrong);
-    else if (!pooled && !large && !arn__is_empty(d, block))
-        wrong = arn__usable(block, function) == 0 ? not_start : not_start; /* it says what it is */
+    else if (!pooled && !large && !arn__is_empty(d, block)) {
+        wrong = not_start;
+        arn__usable(block, function); /* which says what it is */
+    }
     if (wrong != NULL) {
         errno = EINVAL;
         return NULL;

@@ -2,7 +2,7 @@
  *
  * libc does the copying, by the names that it has for checked copies, which nothing replaces.
  *
- * Schröder et al.: "GuardedMemcpy" of snmalloc showed that the check is affordable.
+ * snmalloc ("Guarding memcpy", in its documents) showed that the check is affordable.
  */
 #include <string.h>
 

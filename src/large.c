@@ -368,9 +368,25 @@ static void *alloc_tight(size_t bytes, size_t alignment, bool zeroed)
     return block;
 }
 
+/* A process may have 65,530 mappings, and each block between guards is up to three of them. */
+enum { GUARDED_MOST = 16384 };
+
+/* Beyond so many blocks, or where the OS refuses, in arenas: without guards, and zeros all the same. */
+static void *alloc_guarded(size_t bytes, size_t alignment)
+{
+    bool fits = alignment <= GROUP_BYTES && bytes <= arn__options.map_threshold_bytes;
+    size_t maps = atomic_load_explicit(&arn__large_totals.maps, memory_order_relaxed);
+    void *block = fits && maps >= GUARDED_MOST ? NULL : arn__large_map(bytes, alignment);
+    if (block != NULL || !fits)
+        return block;
+    return alloc_in_arenas(round_up(bytes, SLICE_BYTES), alignment, true, MAY_GROW);
+}
+
 void *arn__large_alloc(size_t bytes, size_t alignment, bool zeroed)
 {
-    if (GUARDED_LARGE || bytes > arn__options.map_threshold_bytes || alignment > GROUP_BYTES)
+    if (GUARDED_LARGE)
+        return alloc_guarded(bytes, alignment);
+    if (bytes > arn__options.map_threshold_bytes || alignment > GROUP_BYTES)
         return alloc_map(bytes, alignment);
     bytes += bytes == 0;
     bool maps_first = arn__memory_is_tight() && wastes(bytes, alignment);
