@@ -134,7 +134,7 @@ TEST(misuse, a_size_that_cannot_be_right_is_told)
         EXPECT_DEATH(arn_free_sized(block, SIZE_MAX / 2), LINE_OF("arn_free_sized", OTHER_SIZE));
         if (bytes > 64 && bytes <= POOLED_BYTES)
             EXPECT_DEATH(arn_free_sized(block, bytes / 3), LINE_OF("arn_free_sized", OTHER_SIZE));
-        EXPECT_DEATH(arn_free_aligned_sized(aligned, 64, 2 * bytes),
+        EXPECT_DEATH(arn_free_aligned_sized(aligned, 64, 2 * bytes + 64),
                      LINE_OF("arn_free_aligned_sized", OTHER_SIZE));
         arn_free_sized(block, bytes);
         arn_free_aligned_sized(aligned, 64, bytes);
