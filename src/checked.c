@@ -10,7 +10,7 @@
 #include "quarantine.h"
 
 enum {
-    LEAST_BYTES = 32,  /* of a block: a write at most this far outside another one is within its neighbour */
+    LEAST_BYTES = 32,  /* of a block: what is written so close to another one is in its neighbour */
     CANARY_WORDS = 4,  /* full ones, after the part of a word in which what was asked for ends */
     BESIDE_WORDS = 4,  /* of a neighbour that are looked at: LEAST_BYTES */
     BEHIND_SHIFT = 61, /* 1 in 8 numbers of chance has no bit above */
@@ -43,10 +43,11 @@ static uint64_t *tail_of(const void *block, size_t block_bytes)
     return (uint64_t *)((char *)(uintptr_t)block + block_bytes) - 1;
 }
 
-/* relaxed: a neighbour's may be another thread's; it is stored whole. */
+/* A neighbour's may be another thread's: it is stored whole. acquire: of a block that it says is free, what was
+ * wiped before is seen. */
 static uint64_t load_word(const uint64_t *word)
 {
-    return atomic_load_explicit((const _Atomic uint64_t *)word, memory_order_relaxed);
+    return atomic_load_explicit((const _Atomic uint64_t *)word, memory_order_acquire);
 }
 
 /* release: whoever sees that a block is free sees that it was wiped. */
@@ -159,7 +160,8 @@ static const char freed_twice[] = "double free";
 static const char used_after[] = "already freed";
 static const char not_start[] = "not the start of a block";
 static const char past_end[] = "overwritten past its end";
-static const char before_start[] = "overwritten past its end, or before the start of the block behind";
+static const char before_start[] =
+    "overwritten past its end, or before the start of the block behind";
 static const char while_free[] =
     "overwritten after it was freed, or past the end of the block before";
 static const char other_size[] = "not of the size that it is said to have";
@@ -198,7 +200,8 @@ static const char *disagreement(struct claim claim, size_t bytes, unsigned align
 /* The same for blocks that were never used, or are filled with something else, or are not as they should be. */
 __attribute__((noinline)) static void check_free_slowly(struct block *block, size_t block_bytes)
 {
-    uint64_t tail = *tail_of(block, block_bytes), says = tail ^ key_of(block), *first = &block->link + 1;
+    uint64_t tail = *tail_of(block, block_bytes), says = tail ^ key_of(block),
+             *first = &block->link + 1;
     size_t bytes = block_bytes - 2 * sizeof tail;
     bool is_whole = tail == 0 ? block_bytes > SMALL_BYTES || holds(first, bytes, 0)
                               : is_free(says) && holds(first, bytes, filled_word(says));
@@ -353,7 +356,8 @@ static size_t large_asked(const struct descriptor *d)
 static void enter_large(struct descriptor *d, char *block, size_t bytes, unsigned alignment_log,
                         enum origin origin)
 {
-    d->asked = (uint64_t)bytes << LARGE_BYTES_SHIFT | (uint64_t)alignment_log << LARGE_ALIGNMENT_SHIFT | origin;
+    d->asked = (uint64_t)bytes << LARGE_BYTES_SHIFT |
+               (uint64_t)alignment_log << LARGE_ALIGNMENT_SHIFT | origin;
     if (bytes < d->block_bytes)
         write_canary(block, bytes, d->block_bytes + sizeof(uint64_t));
 }
@@ -400,7 +404,8 @@ static inline void *take(size_t bytes, size_t room, size_t alignment, enum origi
         return NULL;
     struct descriptor *d = arn__descriptor(block);
     if (__builtin_expect(arn__kind(d) == KIND_POOL, true))
-        hand_out(block, arn__size_classes[d->class_idx].block_bytes, bytes, log_of(alignment), origin);
+        hand_out(block, arn__size_classes[d->class_idx].block_bytes, bytes, log_of(alignment),
+                 origin);
     else
         enter_large(d, block, bytes, log_of(alignment), origin);
     if (__builtin_expect(arn__options.perturb != 0, false))

@@ -119,8 +119,10 @@ void *arn__guard_map_near(size_t bytes, size_t alignment)
     char *base = NULL;
     if (start != 0 && bytes_of(bytes) < near_bytes / 2) {
         uint64_t number = atomic_fetch_add_explicit(&maps, 1, memory_order_relaxed);
-        size_t distance = arn__secret(SECRET_MAPS + (unsigned)number) % (near_bytes - bytes_of(bytes));
-        base = reserve_at((char *)((start + distance) & ~(uintptr_t)(alignment - 1)), bytes, alignment);
+        size_t distance =
+            arn__secret(SECRET_MAPS + (unsigned)number) % (near_bytes - bytes_of(bytes));
+        base = reserve_at((char *)((start + distance) & ~(uintptr_t)(alignment - 1)), bytes,
+                          alignment);
     }
     if (base == NULL)
         base = reserve_anywhere(bytes, alignment);

@@ -18,9 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "face.h"
 #include "catch.h"
 #include "diag.h"
+#include "face.h"
 #include "interpose.h"
 #include "options.h"
 #include "os.h"
@@ -489,7 +489,8 @@ ARN__ENTRY static inline void *try_new(size_t bytes, size_t alignment, enum orig
 }
 
 /* [new.delete.single]: try, call the new handler, try again; without one, throw. */
-ARN__ENTRY static __attribute__((noinline)) void *new_slow(size_t bytes, size_t alignment, enum origin origin)
+ARN__ENTRY static __attribute__((noinline)) void *new_slow(size_t bytes, size_t alignment,
+                                                           enum origin origin)
 {
     void *block;
     do {
@@ -613,13 +614,14 @@ OPERATOR(void *, cxx_new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothro
 /* By which of the forms of new a block was made is known where that is ours. */
 static inline void delete_as(void *block, enum origin origin, size_t bytes, size_t alignment)
 {
-    bool is_known = origin == ORIGIN_NEW_ARRAY ? cxx_new_array == own_new_array && cxx_new == own_new
-                                               : cxx_new == own_new;
+    bool is_known = origin == ORIGIN_NEW_ARRAY
+                        ? cxx_new_array == own_new_array && cxx_new == own_new
+                        : cxx_new == own_new;
     if (IS_ANOTHERS(free))
         free_elsewhere(block);
     else
         arn__give_as(block, origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
-                  (struct claim){is_known ? origin : ORIGIN_MALLOC, bytes, alignment});
+                     (struct claim){is_known ? origin : ORIGIN_MALLOC, bytes, alignment});
 }
 
 OPERATOR(void, cxx_delete, "_ZdlPv", void *block)

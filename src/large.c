@@ -179,8 +179,8 @@ static void *enter_map(void *base, size_t map_bytes, unsigned pages)
 void *arn__large_map(size_t bytes, size_t alignment)
 {
     size_t map_bytes = map_bytes_for(bytes);
-    void *base = arn__directory_place(take_map, give_map, map_bytes, map_alignment(alignment),
-                                      covers_start);
+    void *base =
+        arn__directory_place(take_map, give_map, map_bytes, map_alignment(alignment), covers_start);
     if (base != NULL && arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
         arn__os_huge(base, map_bytes, arn__options.huge == HUGE_ALWAYS);
     return enter_map(base, map_bytes, MAP_PLAIN);

@@ -173,7 +173,8 @@ struct block *arn__pool_next(const struct descriptor *pool, const struct block *
     struct block *next;
     if (arn__pool_links(pool, block->link) && arn__link_read(block->link, &next))
         return next;
-    arn__misuse(function, block, "overwritten after it was freed, or past the end of the block before");
+    arn__misuse(function, block,
+                "overwritten after it was freed, or past the end of the block before");
     return arn__link_end();
 }
 
@@ -410,8 +411,8 @@ bool arn__pool_lists(const struct descriptor *pool, const struct block *first,
                      const struct block *block)
 {
     uint64_t word = atomic_load_explicit(arn__remote(arn__pool_base(pool)), memory_order_acquire);
-    const struct block *lists[] = {first,
-                                   arn__pool_block(arn__pool_base(pool), (unsigned)(word & 0xffff))};
+    const struct block *lists[] = {
+        first, arn__pool_block(arn__pool_base(pool), (unsigned)(word & 0xffff))};
     for (unsigned i = 0; i < 2; i++) {
         const struct block *listed = lists[i];
         for (unsigned n = 0; n < pool->carved && listed != arn__link_end(); n++) {
