@@ -333,9 +333,10 @@ EXPORT int mallopt(int parameter, int value)
 struct mallinfo __libc_mallinfo(void) ALIAS(mallinfo);
 int __libc_mallopt(int parameter, int value) ALIAS(mallopt);
 
+/* By the arn_ name: so a static program that has these names has those, too. */
 EXPORT int malloc_trim(size_t keep_bytes)
 {
-    return arn__trim(keep_bytes);
+    return arn_malloc_trim(keep_bytes);
 }
 
 EXPORT void malloc_stats(void)
