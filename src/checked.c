@@ -121,7 +121,9 @@ void *memset_unchecked(void *, int, size_t, size_t) __asm__("__memset_chk");
 
 static void fill_bytes(void *start, int value, size_t bytes)
 {
-    memset_unchecked(start, value, bytes, SIZE_MAX);
+    size_t room = SIZE_MAX;
+    __asm__("" : "+r"(room)); /* or clang would call memset */
+    memset_unchecked(start, value, bytes, room);
 }
 
 static uint64_t filled_word(uint64_t says)
