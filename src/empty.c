@@ -17,11 +17,11 @@ struct empties {
 };
 static _Atomic(struct empties *) empties;
 
-static void tell(struct empties *made)
+static void tell(struct empties *made, enum kind kind)
 {
     for (size_t at = 0; at < PLACES_BYTES; at += SLICE_BYTES) {
         struct descriptor *d = arn__descriptor(made->places + at);
-        atomic_store_explicit(&d->kind_flags, KIND_EMPTY, memory_order_release);
+        atomic_store_explicit(&d->kind_flags, (uint8_t)kind, memory_order_release);
     }
 }
 
@@ -32,13 +32,16 @@ static struct empties *make(void)
     struct empties *made = (void *)arn__guard_reserve(sizeof *made, SLICE_BYTES);
     if (made == NULL)
         return NULL;
-    if (!arn__os_open(made, bits_bytes) || !arn__directory_cover(made, sizeof *made) ||
-        !atomic_compare_exchange_strong(&empties, &none, made)) {
+    if (!arn__os_open(made, bits_bytes) || !arn__directory_cover(made, sizeof *made)) {
         arn__guard_give((char *)made, sizeof *made);
-        return atomic_load(&empties); /* another thread's, if it was faster */
+        return NULL;
     }
-    tell(made);
-    return made;
+    tell(made, KIND_EMPTY); /* before another thread has a place */
+    if (atomic_compare_exchange_strong(&empties, &none, made))
+        return made;
+    tell(made, KIND_NONE);
+    arn__guard_give((char *)made, sizeof *made);
+    return none; /* another thread was faster */
 }
 
 /* A place that is not out, looked for from one of chance on. */
