@@ -511,23 +511,39 @@ size_t arn__checked_usable(void *pointer, const char *function)
 
 enum { CANARY_BYTES_MOST = (CANARY_WORDS + 1) * sizeof(uint64_t) };
 
-/* The same class serves both: the block stays, and what it loses or gains is zeros. */
-static bool resize_pooled(const struct descriptor *d, char *block, size_t bytes)
+/* Would the block serve `bytes` about as well as a new one? */
+static bool fits_pooled(const struct descriptor *d, size_t bytes)
+{
+    size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
+    size_t room = block_bytes - sizeof(uint64_t);
+    return bytes <= room && (bytes > room / 2 || block_bytes <= 2 * LEAST_BYTES);
+}
+
+/* Where there is room: the block stays, and what it loses or gains is zeros. */
+static void *resize_pooled(const struct descriptor *d, char *block, size_t bytes)
 {
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
     size_t room = block_bytes - sizeof(uint64_t);
     uint64_t *tail = tail_of(block, block_bytes);
     uint64_t says = *tail ^ key_of(block);
     size_t old_bytes = asked(says, block_bytes);
-    if (bytes > room || (bytes <= room / 2 && block_bytes > 2 * LEAST_BYTES))
-        return false;
     size_t from = old_bytes < bytes ? old_bytes : bytes;
     fill_bytes(block + from, 0, room - from);
     /* However it was made: realloc's blocks are malloc's. */
     says = says_out | (uint64_t)(room - bytes) << UNUSED_SHIFT;
     store_tail(tail, says ^ key_of(block));
     write_canary(block, bytes, block_bytes);
-    return true;
+    return block;
+}
+
+/* What is there was the block's before: a canary begins among zeros. */
+static void *enter_resized(char *block, size_t bytes)
+{
+    struct descriptor *d = arn__descriptor(block);
+    if (bytes < d->block_bytes)
+        memset(block + bytes, 0, -bytes & 7);
+    enter_large(d, block, bytes, 0, ORIGIN_MALLOC);
+    return block;
 }
 
 /* By moving pages, if need be. */
@@ -542,21 +558,27 @@ static void *resize_large(struct descriptor *d, char *block, size_t bytes, const
                     (enum origin)(was & 3));
         return NULL;
     }
-    d = arn__descriptor(resized);
-    if (bytes < d->block_bytes) /* what was the block's before: a canary begins among zeros */
-        memset(resized + bytes, 0, -bytes & 7);
-    enter_large(d, resized, bytes, 0, ORIGIN_MALLOC);
-    return resized;
+    return enter_resized(resized, bytes);
+}
+
+/* For a block that shrinks where there is no memory for another. */
+static void *shrink(char *block, size_t bytes)
+{
+    const struct descriptor *d = arn__descriptor(block);
+    return is_pooled(d, block) ? resize_pooled(d, block, bytes) : enter_resized(block, bytes);
 }
 
 static void *move(char *block, size_t old_bytes, size_t bytes, const char *function)
 {
+    int saved = errno;
     /* A pooled block that has grown will grow again. */
     size_t roomy = bytes + bytes / 4;
     bool grows = bytes > old_bytes && roomy <= POOLED_BYTES;
     char *target = take(bytes, grows ? roomy : bytes, 1, ORIGIN_MALLOC);
-    if (target == NULL) /* one that shrinks stays where it is */
-        return bytes <= old_bytes ? block : NULL;
+    if (bytes <= old_bytes)
+        errno = saved;
+    if (target == NULL)
+        return bytes <= old_bytes ? shrink(block, bytes) : NULL;
     memcpy(target, block, old_bytes < bytes ? old_bytes : bytes);
     arn__checked_free(block, function);
     return target;
@@ -596,8 +618,8 @@ void *arn__checked_realloc(void *pointer, size_t bytes, const char *function)
         arn__checked_free(block, function);
         return NULL;
     }
-    if (pooled && resize_pooled(d, block, bytes))
-        return block;
+    if (pooled && fits_pooled(d, bytes))
+        return resize_pooled(d, block, bytes);
     if (large && bytes > POOLED_BYTES)
         return resize_large(d, block, bytes, function);
     return move(block, arn__checked_usable(block, function), bytes, function);

@@ -38,6 +38,7 @@ struct claim {
 
 #define SIZE_UNTOLD SIZE_MAX
 #define ALIGNMENT_UNTOLD ((size_t)0)
+
 /* Each as its namesake in alloc.h. What they give holds zeros. */
 void *arn__checked_malloc(size_t bytes, enum origin origin);
 void *arn__checked_aligned(size_t alignment, size_t bytes, enum origin origin);

@@ -139,16 +139,22 @@ void arn__misuse(const char *function, const void *pointer, const char *reason)
     arn__misuse_of(function, pointer, reason, NULL);
 }
 
+void arn__line_misuse(struct line *line, const char *function, const void *pointer,
+                      const char *reason)
+{
+    arn__line_text(line, "arenite: ");
+    arn__line_text(line, function);
+    arn__line_text(line, "(");
+    arn__line_hex(line, (uintptr_t)pointer);
+    arn__line_text(line, "): ");
+    arn__line_text(line, reason);
+}
+
 void arn__misuse_of(const char *function, const void *pointer, const char *reason,
                     const char *type_name)
 {
     struct line line = {.length = 0};
-    arn__line_text(&line, "arenite: ");
-    arn__line_text(&line, function);
-    arn__line_text(&line, "(");
-    arn__line_hex(&line, (uintptr_t)pointer);
-    arn__line_text(&line, "): ");
-    arn__line_text(&line, reason);
+    arn__line_misuse(&line, function, pointer, reason);
     if (type_name != NULL) {
         arn__line_text(&line, ": an object of type ");
         arn__line_text(&line, type_name);

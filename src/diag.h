@@ -17,6 +17,10 @@ void arn__line_bytes(struct line *line, const char *text, size_t bytes);
 void arn__line_decimal(struct line *line, uint64_t value);
 void arn__line_hex(struct line *line, uint64_t value);
 
+/* "arenite: FUNCTION(0xPOINTER): REASON" */
+void arn__line_misuse(struct line *line, const char *function, const void *pointer,
+                      const char *reason);
+
 /* Writes the line and a newline in one write(2), and empties it. */
 void arn__line_write(struct line *line, int fd);
 

@@ -417,12 +417,7 @@ void arn__sampled_misuse(const char *function, const void *pointer, const char *
 {
     const struct cell *cell = nearest(pointer);
     struct line line = {.length = 0};
-    arn__line_text(&line, "arenite: ");
-    arn__line_text(&line, function);
-    arn__line_text(&line, "(");
-    arn__line_hex(&line, (uintptr_t)pointer);
-    arn__line_text(&line, "): ");
-    arn__line_text(&line, reason);
+    arn__line_misuse(&line, function, pointer, reason);
     if (cell != NULL) {
         arn__line_text(&line, ": ");
         add_position(&line, where, cell);

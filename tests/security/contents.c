@@ -1,6 +1,8 @@
 /* contents.c - what is in blocks, how large they are, and where they lie: what each of the two libraries promises. */
+#include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "way.h"
 
@@ -130,6 +132,30 @@ static void expect_kept_when_refused(void)
         CHECK(opaque(realloc(block, (size_t)1 << 46)) == NULL);
         CHECK(holds(block, 0, sizes[i], 5));
         free_aligned_sized(block, 64, sizes[i]);
+    }
+}
+
+/* Where there is no memory for a smaller block, one that shrinks stays where it is, and its size is the new one. */
+static void expect_shrunk_without_memory(void)
+{
+    enum { BYTES = 100 };
+    static const size_t large[] = {300000, 40000, 20000, 3000};
+    unsigned char *blocks[4];
+    for (size_t i = 0; i < 4; i++) {
+        CHECK((blocks[i] = malloc(large[i])) != NULL);
+        memset(blocks[i], 7, large[i]);
+    }
+    CHECK(setrlimit(RLIMIT_AS, &(struct rlimit){BYTES, BYTES}) == 0);
+    while (opaque(malloc(BYTES)) != NULL) {
+    }
+    for (size_t i = 0; i < 4; i++) {
+        errno = 0;
+        CHECK((blocks[i] = realloc(blocks[i], BYTES)) != NULL && errno == 0);
+        CHECK(holds(blocks[i], 0, BYTES, 7));
+    }
+    for (size_t i = 0; is_hardened() && i < 4; i++) {
+        CHECK(malloc_usable_size(blocks[i]) == BYTES);
+        free_sized(blocks[i], BYTES);
     }
 }
 
@@ -280,8 +306,11 @@ int main(int count, char **arguments)
     run_apart(expect_kept, 10, "resized");
     run_apart(expect_kept_in_steps, 10, "resized in steps");
     run_apart(expect_kept_when_large, 10, "resized when large");
-    if (!emulated()) /* the emulator's own memory would be limited, too */
+    /* The emulator keeps tables of what is mapped, and its own memory is limited with the program's. */
+    if (!emulated()) {
         run_apart(expect_kept_when_refused, 10, "resized in vain");
+        run_apart(expect_shrunk_without_memory, 10, "shrunk without memory");
+    }
     run_apart(free_what_realloc_gave, 10, "resized, then freed by size");
     run_apart(expect_perturbed, 10, "perturbed");
     run_apart(blocks_of_none, 30, "blocks of no bytes");
