@@ -392,12 +392,24 @@ bool arn__os_barrier(void)
            ARN__SYSTEM_CALL(SYS_membarrier, BARRIER_EXPEDITED, 0) == 0;
 }
 
+/* `most`: how long; NULL: until it is woken. */
+static void wait_on(_Atomic uint32_t *word, uint32_t value, const struct timespec *most)
+{
+    long answer = ARN__SYSTEM_CALL(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, most, NULL, 0);
+    /* Where futex is refused, yielding is all that is left. */
+    if (answer != 0 && answer != -EAGAIN && answer != -EINTR && answer != -ETIMEDOUT)
+        ARN__SYSTEM_CALL(SYS_sched_yield);
+}
+
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value)
 {
-    long answer = ARN__SYSTEM_CALL(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-    /* Where futex is refused, yielding is all that is left. */
-    if (answer != 0 && answer != -EAGAIN && answer != -EINTR)
-        ARN__SYSTEM_CALL(SYS_sched_yield);
+    wait_on(word, value, NULL);
+}
+
+void arn__os_wait_briefly(_Atomic uint32_t *word, uint32_t value)
+{
+    static const struct timespec brief = {.tv_nsec = 5 * 1000 * 1000};
+    wait_on(word, value, &brief);
 }
 
 void arn__os_wake(_Atomic uint32_t *word, int sleepers)

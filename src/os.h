@@ -150,6 +150,7 @@ bool arn__os_barrier(void);
 
 /* Sleeps while *word == value (may return early); wakes so many sleepers. */
 void arn__os_wait(_Atomic uint32_t *word, uint32_t value);
+void arn__os_wait_briefly(_Atomic uint32_t *word, uint32_t value); /* for some milliseconds at most */
 void arn__os_wake(_Atomic uint32_t *word, int sleepers);
 
 /* Bytes to a file descriptor, through interruptions; nothing can be done about a failure. */

@@ -139,6 +139,8 @@ static void mend_child(struct control *page, struct heap *own)
         survivor = own;
     if (survivor != NULL)
         survivor->tenure.thread = arn__os_process();
+    if (!atomic_load(&page->told))
+        arn__traceback_after_fork(arn__thread.unwinds, true);
     bool had_threads =
         atomic_load(&page->told) ? atomic_load(&page->had_threads) : !__libc_single_threaded;
     arn__lock_reset(&heaps_lock);
@@ -178,10 +180,21 @@ static bool notice_fork(struct heap *own)
     return true;
 }
 
+static void before_fork(void)
+{
+    arn__traceback_before_fork(arn__thread.unwinds);
+}
+
+static void after_fork(void)
+{
+    arn__traceback_after_fork(arn__thread.unwinds, false);
+}
+
 /* fork() tells which thread lives on, and whether there were others; _Fork and clone tell nothing. */
 static void tell_survivor(void)
 {
     struct control *page = atomic_load(&control);
+    arn__traceback_after_fork(arn__thread.unwinds, true);
     /* In the midst of a slow path (a handler forks), its heap may be torn; a quick push leaves it in sight. */
     bool torn = arn__thread.inside && atomic_load(&arn__thread.heap) == &nobody;
     atomic_store(&page->survivor, torn ? NULL : arn__thread.own);
@@ -207,7 +220,7 @@ static bool start(void)
         return false;
     struct control *fresh = arn__directory_page();
     arn__os_wipe_on_fork(fresh, arn__os_page_bytes());
-    pthread_atfork(NULL, NULL, tell_survivor);
+    pthread_atfork(before_fork, after_fork, tell_survivor);
     atomic_store(&fresh->process, arn__os_process());
     atomic_store(&fresh->state, CHILD_READY);
     atomic_store_explicit(&control, fresh, memory_order_release);

@@ -2,6 +2,7 @@
 #include "site.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -114,12 +115,78 @@ static int unwind(void **found, int most, int *own)
     return count - *own < most ? count - *own : most;
 }
 
+/* ---- the unwinder's locks, and fork ----
+ *
+ * The unwinder may take a lock that no forked child could unlock: libgcc's, of the frames that were registered, which
+ * are those of a static program and of code that is made at run time. So fork() waits until no other thread is in the
+ * unwinder, and while a thread forks, no thread enters it. Nobody waits for a fork to end: its handlers may wait for
+ * what this thread has locked. Those whose callers are not known then are few. */
+
+enum {
+    FORK = 1 << 16,
+    FORK_WAITS_MS = 1000, /* at most: a thread in the unwinder may be stopped for good */
+};
+
+/* Threads in the unwinder, and FORK for each that forks. */
+static _Atomic uint32_t unwinding;
+/* Another thread was in it as this process was forked: nobody enters. */
+static atomic_bool unwinder_torn;
+
+static bool enter_unwinder(void)
+{
+    uint32_t seen = atomic_load(&unwinding);
+    if (atomic_load(&unwinder_torn))
+        return false;
+    while (seen < FORK) {
+        if (atomic_compare_exchange_weak(&unwinding, &seen, seen + 1))
+            return true;
+    }
+    return false;
+}
+
+static void leave_unwinder(void)
+{
+    if (atomic_fetch_sub(&unwinding, 1) > FORK)
+        arn__os_wake(&unwinding, INT_MAX);
+}
+
+static bool others_unwind(uint32_t seen, bool own)
+{
+    return seen % FORK > own;
+}
+
+void arn__traceback_before_fork(bool own)
+{
+    uint32_t seen = atomic_fetch_add(&unwinding, FORK) + FORK;
+    if (!others_unwind(seen, own))
+        return;
+    uint32_t end = arn__os_now_ms() + FORK_WAITS_MS;
+    while (others_unwind(seen, own) && (int32_t)(end - arn__os_now_ms()) > 0) {
+        arn__os_wait_briefly(&unwinding, seen);
+        seen = atomic_load(&unwinding);
+    }
+}
+
+void arn__traceback_after_fork(bool own, bool is_child)
+{
+    if (!is_child) {
+        atomic_fetch_sub(&unwinding, FORK);
+        return;
+    }
+    if (others_unwind(atomic_load(&unwinding), own))
+        atomic_store(&unwinder_torn, true);
+    atomic_store(&unwinding, own);
+}
+
 unsigned arn__traceback_frames(void **frames, unsigned most)
 {
     void *found[ARN_TRACE_FRAMES_MOST + OWN_FRAMES_MOST];
     int saved = errno;
     int own;
+    if (!enter_unwinder())
+        return 0;
     int count = unwind(found, (int)most, &own);
+    leave_unwinder();
     if (count > 0)
         memcpy(frames, found + own, (size_t)count * sizeof *found);
     errno = saved;

@@ -40,6 +40,11 @@ void arn__traceback_take(struct traceback *traceback);
 /* The same frames for whoever keeps them itself: how many, 0 if they are not known. */
 unsigned arn__traceback_frames(void **frames, unsigned most);
 
+/* Before and after this thread forks. `own`: it is in the unwinder, in a signal handler that interrupted it. In a
+ * child that was forked without these, arn__traceback_after_fork alone. */
+void arn__traceback_before_fork(bool own);
+void arn__traceback_after_fork(bool own, bool is_child);
+
 /* A frame as text: MODULE+OFFSET (FUNCTION+OFFSET), as far as that is known. */
 void arn__line_frame(struct line *line, const void *frame);
 void arn__line_module(struct line *line, const void *frame);

@@ -1,5 +1,7 @@
 /* guard_rate.c - errors with sampled blocks are explained: what happened, where the block was allocated, where it was
  * freed; and whatever makes no errors works as before. */
+#include <dlfcn.h>
+#include <link.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -620,6 +622,59 @@ static void churn_and_fork(void)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
+/* ---- forks while others are in the unwinder ---- */
+
+enum { UNWINDING_THREADS = 3, FORKS = 150 };
+
+/* As whoever makes code at run time does: libgcc's unwinder takes a lock from then on. In a static program it
+ * does in any case. */
+static int register_frames(struct dl_phdr_info *module, size_t unused_bytes, void *unused)
+{
+    (void)unused_bytes, (void)unused;
+    void *unwinder = program_is_static() ? NULL : dlopen("libgcc_s.so.1", RTLD_NOW);
+    void (*add)(void *) =
+        unwinder == NULL ? NULL : (void (*)(void *))dlsym(unwinder, "__register_frame");
+    for (size_t i = 0; i < module->dlpi_phnum && add != NULL; i++) {
+        if (module->dlpi_phdr[i].p_type != PT_GNU_EH_FRAME)
+            continue;
+        /* Behind four bytes that tell how it is written: how far the table of frames is from here. */
+        char *field = (char *)module->dlpi_addr + module->dlpi_phdr[i].p_vaddr + 4;
+        add(field + *(int32_t *)field);
+    }
+    return 1; /* that of the program alone */
+}
+
+static void *unwind_on(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop))
+        free(make(100));
+    return NULL;
+}
+
+static void allocate_in_child(void)
+{
+    void *blocks[8];
+    for (size_t i = 0; i < 8; i++)
+        blocks[i] = make(100 + i);
+    for (size_t i = 0; i < 8; i++)
+        free(blocks[i]);
+    free(sampled(100, ANY_SIDE));
+}
+
+static void unwind_and_fork(void)
+{
+    pthread_t threads[UNWINDING_THREADS];
+    static atomic_bool stop;
+    dl_iterate_phdr(register_frames, NULL);
+    for (size_t i = 0; i < UNWINDING_THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, unwind_on, &stop) == 0);
+    for (size_t i = 0; i < FORKS; i++)
+        run_apart(allocate_in_child, 20, "child of unwinding threads");
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < UNWINDING_THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
 static atomic_uint handled;
 
 static void on_alarm(int signal)
@@ -729,6 +784,7 @@ static const struct {
     {"statistics", statistics},
     {"churn", churn_threads},
     {"churn and fork", churn_and_fork},
+    {"unwind and fork", unwind_and_fork},
     {"interrupt", interrupt},
 };
 
@@ -764,6 +820,7 @@ int main(int count, char **arguments)
     check_runs("churn", "guard_rate=3");
     check_runs("churn", "guard_rate=10");
     check_runs("churn and fork", "guard_rate=2");
+    check_runs("unwind and fork", "guard_rate=1");
     check_runs("interrupt", "guard_rate=1");
     if (program_is_preloaded())
         check_programs();

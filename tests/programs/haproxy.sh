@@ -9,9 +9,11 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj 
 cat cert.pem key.pem >both.pem
 chmod a+r both.pem
 seq 2000 >numbers
-cat >haproxy.conf <<END
+# conf THREADS
+conf() {
+    cat <<END
 global
-    nbthread 2
+    nbthread $1
     stats socket $PWD/admin.sock mode 666 level admin
     tune.ssl.default-dh-param 2048
     hard-stop-after 20s
@@ -41,7 +43,13 @@ frontend answers
     http-request return status 200 content-type text/plain file $PWD/numbers if { path /numbers }
     http-request return status 200 content-type text/plain lf-string "%[path] %[req.hdr(X-Reversed)]\n"
 END
+}
+for threads in 1 2; do
+    conf $threads >$threads.conf
+    under haproxy -c -q -f $threads.conf
+done
 
+cat 1.conf >haproxy.conf
 unprivileged setpriv --pdeathsig KILL under haproxy -W -f haproxy.conf >haproxy.log 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" || true; cat haproxy.log >&2' EXIT
@@ -60,21 +68,22 @@ tls() {
 }
 
 until_served
-for round in 1 2 3; do
+for round in 1 2 3 4; do
     plain http://localhost/numbers | sha256sum
     plain --compressed http://localhost/numbers | sha256sum
     plain --parallel --parallel-max 20 "http://localhost/page[1-200]" | sort | sha256sum
     tls --http1.1 --parallel --parallel-max 10 "https://localhost/page[1-60]" | sort | sha256sum
     tls --http2 -w '%{http_version} %{http_code}\n' -o /dev/null https://localhost/numbers
     plain -w '%{http_code}\n' -o /dev/null http://localhost/missing
-    if [ $round -lt 3 ]; then
+    if [ $round -lt 4 ]; then
+        cat $((round / 2 + 1)).conf >haproxy.conf
         kill -USR2 "$server" # a new worker, which gets the sockets
         until_served
+        until [ "$(grep -c 'Former worker' haproxy.log)" -eq $round ]; do
+            kill -0 "$server"
+            sleep 0.1
+        done
     fi
 done
-until [ "$(grep -c 'Former worker' haproxy.log)" -eq 2 ]; do
-    kill -0 "$server"
-    sleep 0.1
-done
-grep -o 'Former worker .*' haproxy.log | sed 's/([0-9]*) //'
-under haproxy -c -q -f haproxy.conf
+# Those of one thread. A worker of 2.6 with two may crash as it closes its sockets at its end, with any malloc.
+grep -o 'Former worker .*' haproxy.log | sed 's/([0-9]*) //' | head -2

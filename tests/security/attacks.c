@@ -547,20 +547,23 @@ static bool deleted_behind_count(size_t bytes)
 
 /* ---- copies ---- */
 
+/* What is copied is hidden: compilers that see zeros call memset. */
 static void by_memcpy(unsigned char *target, size_t bytes)
 {
-    memcpy(target, zeros, bytes);
+    memcpy(target, opaque(zeros), bytes);
 }
 
 static void by_memmove(unsigned char *target, size_t bytes)
 {
-    memmove(target, zeros, bytes);
+    memmove(target, opaque(zeros), bytes);
 }
 
-/* Its result is used: else compilers call memcpy. */
+/* Compilers that know what it is call memcpy. */
+static void *(*volatile copy_on)(void *, const void *, size_t) = mempcpy;
+
 static void by_mempcpy(unsigned char *target, size_t bytes)
 {
-    other = mempcpy(target, zeros, bytes);
+    copy_on(target, zeros, bytes);
 }
 
 static void by_memset(unsigned char *target, size_t bytes)
