@@ -10,6 +10,7 @@
 #include "os.h"
 #include "purge.h"
 #include "region.h"
+#include "zone.h"
 
 /* From here on a block that grows and has to move becomes a map: later growth moves no bytes. */
 enum { GROWING_MAP_BYTES = 1 << 20 };
@@ -153,13 +154,17 @@ static bool covers_start(const void *start, size_t bytes)
 /* A map, or one between two guards. */
 static void *take_map(size_t bytes, size_t alignment)
 {
-    return GUARDED_LARGE ? arn__guard_map_near(bytes, alignment)
-                         : arn__os_map_aligned(bytes, alignment);
+    if (!GUARDED_LARGE)
+        return arn__os_map_aligned(bytes, alignment);
+    void *base = arn__zone_take(bytes, alignment);
+    return base != NULL ? base : arn__guard_map_near(bytes, alignment);
 }
 
 static bool give_map(void *base, size_t bytes)
 {
-    return GUARDED_LARGE ? arn__guard_give(base, bytes) : arn__os_unmap(base, bytes);
+    if (!GUARDED_LARGE)
+        return arn__os_unmap(base, bytes);
+    return arn__zone_has(base) ? arn__zone_give(base, bytes) : arn__guard_give(base, bytes);
 }
 
 static void *reserve_map(size_t bytes, size_t alignment)
@@ -250,6 +255,10 @@ static bool grows_huge(size_t bytes)
 /* Where a map was that has moved; a guard that stays costs address space. */
 static void give_guards(char *base, size_t bytes)
 {
+    if (arn__zone_has(base)) {
+        arn__zone_refill(base, bytes);
+        return;
+    }
     size_t page_bytes = arn__os_page_bytes();
     arn__os_unmap(base - page_bytes, page_bytes);
     arn__os_unmap(base + bytes, page_bytes);

@@ -273,6 +273,11 @@ bool arn__os_close(void *start, size_t bytes)
            (answer != -ENOMEM && map_with(start, bytes, PROT_NONE, MAP_FIXED) != NULL);
 }
 
+bool arn__os_reserve_over(void *start, size_t bytes)
+{
+    return !injected() && map_with(start, bytes, PROT_NONE, MAP_FIXED | MAP_STACK) != NULL;
+}
+
 bool arn__os_unmap(void *start, size_t bytes)
 {
     return !injected() && ARN__SYSTEM_CALL(SYS_munmap, start, bytes) == 0;

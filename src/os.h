@@ -101,6 +101,9 @@ bool arn__os_open(void *start, size_t bytes);
 /* The reverse: no access, and the pages go back, unless they are locked. False: they can still be accessed. */
 bool arn__os_close(void *start, size_t bytes);
 
+/* Inaccessible pages in place of these, as arn__os_reserve_near reserves them. False: these stay. */
+bool arn__os_reserve_over(void *start, size_t bytes);
+
 bool arn__os_unmap(void *start, size_t bytes);
 
 /* Gives the pages back; they read as zero afterwards. False: the contents stay as they were. */

@@ -20,6 +20,7 @@ enum {
     SECRET_SAMPLES,
     SECRET_HEAPS = 1 << 17, /* and as many after it as there are heaps */
     SECRET_PLACES = 1 << 20, /* and as many after it as there are places */
+    SECRET_ZONE = 1 << 30,   /* and as many after it as there are large blocks */
     SECRET_MAPS = 1u << 31,  /* and as many after it as there are maps */
 };
 
