@@ -262,7 +262,6 @@ static void goes_back(void)
     enum { COUNT = 40 };
     char *spans[COUNT];
     size_t reserved_before = arn__region_totals.reserved_bytes;
-    size_t opened_before = arn__region_totals.opened_bytes;
     for (unsigned i = 0; i < COUNT; i++) {
         spans[i] = arn__span_take(2, 1);
         memset(spans[i], 1, 100000);
@@ -275,7 +274,8 @@ static void goes_back(void)
     EXPECT_EQ(arn__arena_release_regions(), reserved - reserved_before);
     EXPECT_EQ(count_regions(), 1);
     EXPECT_EQ(arn__region_totals.reserved_bytes, reserved_before);
-    EXPECT_EQ(arn__region_totals.opened_bytes, opened_before);
+    /* The first may have opened the rest of itself, where its table ended before it did. */
+    EXPECT_EQ(arn__region_totals.opened_bytes, (size_t)arn__regions->opened * ARENA_BYTES);
     arn__arena_verify();
     char *again = arn__span_take(9, 1);
     ASSERT_NE(again, NULL);
