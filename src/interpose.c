@@ -729,12 +729,26 @@ OPERATOR(void, cxx_delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9noth
 
 /* ---- start and exit ---- */
 
+/* False: there is no ARENITE_OPTIONS. By letters, which are part of the code: whoever allocates nothing shall not
+ * need a page of options, nor of constants, to find that out. */
+static bool may_have_options(void)
+{
+    if (environ == NULL)
+        return true;
+    for (char **variable = environ; *variable != NULL; variable++) {
+        const char *name = *variable;
+        if (name[0] == 'A' && name[1] == 'R' && name[2] == 'E' && name[3] == 'N')
+            return true;
+    }
+    return false;
+}
+
 /* Sampling begins here: the dynamic linker is at rest, and the program is not confined yet. For the rest nothing runs
  * before the first block is asked for. */
 static __attribute__((constructor)) void at_start(void)
 {
-    if (CHECKED_BLOCKS)
-        return; /* each block is checked */
+    if (CHECKED_BLOCKS || !may_have_options())
+        return; /* each block is checked, or none is to be sampled */
     arn__thread_read_options();
     if (arn__options.guard_rate != 0 && arn__sampled_begin(arn__options.guard_rate)) {
         arn__sampled_explain_faults();

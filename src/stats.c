@@ -205,10 +205,8 @@ static void add_title(struct lines *lines)
     arn__lines_add(lines, &line);
 }
 
-void arn__stats_at_exit(void)
+void arn__stats_print_last(void)
 {
-    if (arn__options.stats != STATS_EXIT)
-        return;
     int fd = arn__exit_stderr();
     if (fd < 0)
         return;

@@ -7,6 +7,7 @@
 
 #include <arenite/arenite.h>
 
+#include "options.h"
 #include "size_class.h"
 
 struct class_count {
@@ -30,7 +31,14 @@ struct census {
 /* False, and all zero, in a signal handler that interrupted the allocator. */
 bool arn__census(struct census *census);
 
-/* With stats=exit: prints when the program ends, to what stderr was as the options were read. */
-void arn__stats_at_exit(void);
+/* To what stderr was as the options were read. */
+void arn__stats_print_last(void);
+
+/* When the program ends. Inline: whoever did not ask for it reads no page of code. */
+static inline void arn__stats_at_exit(void)
+{
+    if (arn__options.stats == STATS_EXIT)
+        arn__stats_print_last();
+}
 
 #endif
