@@ -215,17 +215,22 @@ ARN__ENTRY static void take_stack(struct call_stack *stack)
     stack->count = arn__thread_take_frames(stack->frames, SAMPLED_FRAMES);
 }
 
-/* NULL: it is not this request's turn, or there is no room for it. */
+/* NULL: it is not this request's turn, or samples rest, or there is no room for it. */
 ARN__ENTRY __attribute__((noinline)) static void *alloc_sampled(const struct request *request)
 {
+    if (!is_due(request))
+        return NULL;
     size_t bytes = request->bytes + (request->bytes == 0);
-    struct cell *cell = is_due(request) ? arn__sampled_take(bytes, request->alignment) : NULL;
+    uint64_t since = arn__sampled_now();
+    struct cell *cell =
+        arn__sampled_rests(since) ? NULL : arn__sampled_take(bytes, request->alignment);
     if (cell == NULL)
         return NULL;
     take_stack(&cell->made_by);
     void *block = arn__sampled_make(cell, bytes, request->alignment, request->zeroed);
     if (block != NULL && !request->zeroed)
         perturb_taken(block, bytes);
+    arn__sampled_took(since);
     return block;
 }
 
@@ -445,11 +450,13 @@ ARN__ENTRY __attribute__((noinline)) static void free_sampled(void *pointer, con
         say_sampled(function, pointer, misuse == NULL ? freed_twice : misuse);
         return;
     }
+    uint64_t since = arn__sampled_now();
     take_stack(&cell->freed_by);
     const char *written = arn__sampled_overwritten(cell);
     if (written != NULL)
         arn__sampled_misuse(function, pointer, overwritten, written, &cell->freed_by);
     arn__sampled_give_pages(cell);
+    arn__sampled_took(since);
 }
 
 /* Not inline: the short way of arn__free_slow needs none of its registers. */

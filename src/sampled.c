@@ -96,6 +96,43 @@ bool arn__sampled_is_due(int64_t *until, uint64_t blocks)
     return true;
 }
 
+/* ---- rest ---- */
+
+enum {
+    REST_TIMES = 99,
+    TOOK_MOST_NS = 1000000, /* what took longer was a thread that did not run */
+};
+
+/* Several threads may tell at a time, and one of them be lost: more or less does no harm. */
+static _Atomic uint64_t rests_until;
+
+uint64_t arn__sampled_now(void)
+{
+    return atomic_load_explicit(&rate, memory_order_relaxed) < SAMPLED_PACED ? 0 : arn__os_now_ns();
+}
+
+bool arn__sampled_rests(uint64_t now)
+{
+    return now != 0 && now < atomic_load_explicit(&rests_until, memory_order_relaxed);
+}
+
+uint64_t arn__sampled_rest(uint64_t until, uint64_t from, uint64_t to)
+{
+    uint64_t took = to - from;
+    if (took > TOOK_MOST_NS)
+        took = TOOK_MOST_NS;
+    return (until > to ? until : to) + REST_TIMES * took;
+}
+
+void arn__sampled_took(uint64_t since)
+{
+    if (since == 0)
+        return;
+    uint64_t until = atomic_load_explicit(&rests_until, memory_order_relaxed);
+    atomic_store_explicit(&rests_until, arn__sampled_rest(until, since, arn__os_now_ns()),
+                          memory_order_relaxed);
+}
+
 /* ---- cells ---- */
 
 /* Round up and down to pages. */
