@@ -48,6 +48,7 @@ static void reclaim(struct heap *heap)
     arn__heap_collect(heap);
     arn__thread_collect_others(heap);
     arn__purge_to(0);
+    arn__large_release();
     arn__arena_release_regions();
 }
 
@@ -699,6 +700,7 @@ bool arn__trim(size_t keep_bytes)
     arn__heap_collect(heap);
     arn__thread_collect_others(heap);
     bool purged = arn__purge_to(keep_bytes);
+    purged = (keep_bytes == 0 && arn__large_release() > 0) || purged;
     bool released_regions = keep_bytes == 0 && arn__arena_release_regions() > 0;
     arn__thread_leave(heap);
     return purged || released_regions;

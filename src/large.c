@@ -9,6 +9,7 @@
 #include "options.h"
 #include "os.h"
 #include "purge.h"
+#include "recycle.h"
 #include "region.h"
 #include "zone.h"
 
@@ -136,7 +137,8 @@ static void count_map(size_t added_bytes, size_t removed_bytes, int maps)
 /* Its pages are counted, and given back, by the page: only its start lies at a slice. */
 static size_t map_bytes_for(size_t bytes)
 {
-    return round_up(bytes, arn__os_page_bytes());
+    size_t map_bytes = round_up(bytes, arn__os_page_bytes());
+    return GUARDED_LARGE ? arn__recycle_bytes(map_bytes) : map_bytes;
 }
 
 static size_t map_alignment(size_t alignment)
@@ -164,7 +166,14 @@ static bool give_map(void *base, size_t bytes)
 {
     if (!GUARDED_LARGE)
         return arn__os_unmap(base, bytes);
-    return arn__zone_has(base) ? arn__zone_give(base, bytes) : arn__guard_give(base, bytes);
+    if (!arn__zone_has(base))
+        return arn__guard_give(base, bytes);
+    if (arn__recycle_keep(base, bytes))
+        return true;
+    uint64_t since = arn__os_now_ns();
+    bool given = arn__zone_give(base, bytes);
+    arn__recycle_closed(since);
+    return given;
 }
 
 static void *reserve_map(size_t bytes, size_t alignment)
@@ -184,6 +193,9 @@ static void *enter_map(void *base, size_t map_bytes, unsigned pages)
 void *arn__large_map(size_t bytes, size_t alignment)
 {
     size_t map_bytes = map_bytes_for(bytes);
+    void *again = GUARDED_LARGE ? arn__recycle_take(&map_bytes, map_alignment(alignment)) : NULL;
+    if (again != NULL)
+        return enter_map(again, map_bytes, MAP_PLAIN);
     void *base =
         arn__directory_place(take_map, give_map, map_bytes, map_alignment(alignment), covers_start);
     if (base != NULL && arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
@@ -463,9 +475,21 @@ void arn__large_free_deferred(void *block)
     free_from(block, LARGE_DEFERRED);
 }
 
+size_t arn__large_waiting(void)
+{
+    return GUARDED_LARGE ? arn__recycle_waiting() : 0;
+}
+
+size_t arn__large_release(void)
+{
+    return GUARDED_LARGE ? arn__recycle_release() : 0;
+}
+
 void arn__large_after_fork(void)
 {
     unmappable = NULL; /* lost: the list is not to be trusted */
+    if (GUARDED_LARGE)
+        arn__recycle_after_fork();
 }
 
 void *arn__large_resize(void *block, size_t bytes)

@@ -39,6 +39,10 @@ bool arn__large_unmap(void *block);
 bool arn__large_defer(void *block);
 void arn__large_free_deferred(void *block);
 
+/* Freed large blocks whose pages are still here; and gives these back to the OS. Bytes. */
+size_t arn__large_waiting(void);
+size_t arn__large_release(void);
+
 /* In a forked child: the parent's other threads may have been at work here. */
 void arn__large_after_fork(void);
 

@@ -10,6 +10,7 @@
 #include "guard.h"
 #include "options.h"
 #include "os.h"
+#include "pace.h"
 #include "secret.h"
 #include "trace/site.h"
 
@@ -98,13 +99,7 @@ bool arn__sampled_is_due(int64_t *until, uint64_t blocks)
 
 /* ---- rest ---- */
 
-enum {
-    REST_TIMES = 99,
-    TOOK_MOST_NS = 1000000, /* what took longer was a thread that did not run */
-};
-
-/* Several threads may tell at a time, and one of them be lost: more or less does no harm. */
-static _Atomic uint64_t rests_until;
+static struct pace pace;
 
 uint64_t arn__sampled_now(void)
 {
@@ -113,24 +108,13 @@ uint64_t arn__sampled_now(void)
 
 bool arn__sampled_rests(uint64_t now)
 {
-    return now != 0 && now < atomic_load_explicit(&rests_until, memory_order_relaxed);
-}
-
-uint64_t arn__sampled_rest(uint64_t until, uint64_t from, uint64_t to)
-{
-    uint64_t took = to - from;
-    if (took > TOOK_MOST_NS)
-        took = TOOK_MOST_NS;
-    return (until > to ? until : to) + REST_TIMES * took;
+    return now != 0 && arn__pace_rests(&pace, now, 0);
 }
 
 void arn__sampled_took(uint64_t since)
 {
-    if (since == 0)
-        return;
-    uint64_t until = atomic_load_explicit(&rests_until, memory_order_relaxed);
-    atomic_store_explicit(&rests_until, arn__sampled_rest(until, since, arn__os_now_ns()),
-                          memory_order_relaxed);
+    if (since != 0)
+        arn__pace_took(&pace, since, arn__os_now_ns());
 }
 
 /* ---- cells ---- */

@@ -75,9 +75,8 @@ bool arn__sampled_is_due(int64_t *until, uint64_t blocks);
 /* Draws the first number, if sampling is on and there is none yet. */
 void arn__sampled_begin_count(int64_t *until);
 
-/* Samples rest: after one that took some time none is made for 99 times as long, so that all of them, with their frees,
- * take a hundredth of the time however fast blocks come and go. Not where more than one in SAMPLED_PACED blocks is asked
- * for: whoever asks for that wants them all. */
+/* Samples, with their frees, take a hundredth of the time, however fast blocks come and go: see pace.h. Not where more
+ * than one in SAMPLED_PACED blocks is asked for: whoever asks for that wants them all. */
 enum { SAMPLED_PACED = 1000 };
 
 /* The time in ns; 0: there is no rest. */
@@ -86,9 +85,6 @@ bool arn__sampled_rests(uint64_t now);
 
 /* A sample, or its free, began then and has ended. */
 void arn__sampled_took(uint64_t since);
-
-/* Until when they rest after one from `from` to `to`, if it was until `until` before. */
-uint64_t arn__sampled_rest(uint64_t until, uint64_t from, uint64_t to);
 
 /* A cell for such a block; NULL: there is none, or the block is too large. */
 struct cell *arn__sampled_take(size_t bytes, size_t alignment);

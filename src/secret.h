@@ -18,10 +18,11 @@ enum {
     SECRET_CANARY,
     SECRET_EMPTIES,
     SECRET_SAMPLES,
-    SECRET_HEAPS = 1 << 17, /* and as many after it as there are heaps */
-    SECRET_PLACES = 1 << 20, /* and as many after it as there are places */
-    SECRET_ZONE = 1 << 30,   /* and as many after it as there are large blocks */
-    SECRET_MAPS = 1u << 31,  /* and as many after it as there are maps */
+    SECRET_HEAPS = 1 << 17,   /* and as many after it as there are heaps */
+    SECRET_PLACES = 1 << 20,  /* and as many after it as there are places */
+    SECRET_RECYCLE = 1 << 29, /* and as many after it as blocks wait */
+    SECRET_ZONE = 1 << 30,    /* and as many after it as there are large blocks */
+    SECRET_MAPS = 1u << 31,   /* and as many after it as there are maps */
 };
 
 /* The number for this purpose: the same in a process and its forked children. Needs nothing that is set up, and

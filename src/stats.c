@@ -110,7 +110,7 @@ bool arn__census(struct census *census)
     census->maps = atomic_load(&arn__large_totals.maps);
     census->map_bytes = atomic_load(&arn__large_totals.map_bytes);
     arn__sampled_count(&census->sampled, &census->sampled_bytes);
-    census->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes);
+    census->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes) + arn__large_waiting();
     census->metadata_bytes = descriptor_bytes(census->opened_bytes) + arn__meta_bytes();
     arn__thread_leave(heap);
     return true;

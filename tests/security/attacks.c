@@ -66,6 +66,15 @@ static void go_on(size_t bytes)
         free(opaque(malloc(bytes)));
 }
 
+static bool has_letters(const unsigned char *start, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (((const volatile unsigned char *)start)[i] == 'A')
+            return true;
+    }
+    return false;
+}
+
 static void *take(void *bytes)
 {
     return malloc((size_t)(uintptr_t)bytes);
@@ -351,16 +360,52 @@ static bool usable_of_freed(size_t bytes)
     return true;
 }
 
-/* ---- what is left in memory ---- */
+/* ---- large blocks that come and go so often that the hardened library closes few of them ---- */
 
-static bool has_letters(const unsigned char *start, size_t bytes)
+static void make_traffic(size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        if (((const volatile unsigned char *)start)[i] == 'A')
-            return true;
+    enum { TURNS = 3000, BLOCKS = 8 };
+    for (unsigned turn = 0; turn < TURNS; turn++) {
+        void *blocks[BLOCKS];
+        for (unsigned i = 0; i < BLOCKS; i++)
+            blocks[i] = opaque(malloc(bytes));
+        for (unsigned i = 0; i < BLOCKS; i++)
+            free(blocks[i]);
     }
-    return false;
 }
+
+static bool written_in_traffic(size_t bytes)
+{
+    make_traffic(bytes);
+    block = malloc(bytes);
+    free(block);
+    spoil((ptrdiff_t)bytes / 2);
+    go_on(bytes);
+    return true;
+}
+
+static bool read_in_traffic(size_t bytes)
+{
+    make_traffic(bytes);
+    block = malloc(bytes);
+    fill(block, bytes);
+    free(block);
+    return has_letters(block, bytes);
+}
+
+static bool twice_in_traffic(size_t bytes)
+{
+    make_traffic(bytes);
+    return twice(bytes);
+}
+
+static bool past_in_traffic(size_t bytes)
+{
+    make_traffic(bytes);
+    return past_1(bytes);
+}
+
+/* ---- what is left in memory ---- */
 
 static bool read_when_freed(size_t bytes)
 {
@@ -681,6 +726,10 @@ struct outcome {
     {                                           \
         .ways = STOPS, .texts = { __VA_ARGS__ } \
     }
+#define SAYS_OR_FAULTS(...)                                \
+    {                                                      \
+        .ways = STOPS | DIES, .texts = { __VA_ARGS__ }     \
+    }
 #define GOES_ON_OR_FAULTS WAYS(UNNOTICED | DIES) /* by chance */
 #define FAULTS_IF_NEW WAYS(DIES | MORE_IF_USED)  /* a heap that was used has more that is open */
 #define BOTH(...) __VA_ARGS__, __VA_ARGS__
@@ -695,6 +744,7 @@ struct outcome {
 #define IN_LARGE "inside a large block, not its start"
 #define PAST "overwritten past its end"
 #define BEFORE "overwritten past its end, or before the start of the block behind"
+#define WAITING "overwritten after it was freed"
 #define WHEN_FREE "overwritten after it was freed, or past the end of the block before"
 #define OTHER_SIZE "not of the size that it is said to have"
 #define OTHER_ALIGNMENT "not of the alignment that it is said to have"
@@ -786,6 +836,13 @@ static const struct attack sure[] = {
     {"freed twice, another thread's", twice_elsewhere, {SMALL, MEDIUM},
      SAYS("free: " DOUBLE, "free: " GONE), SAYS("free: " DOUBLE)},
     {"freed twice, first by realloc", twice_by_realloc, {SMALL, MEDIUM}, BOTH(SAYS("free: " DOUBLE))},
+
+    {"written when free, many come and go", written_in_traffic, {LARGE, LARGE_PAGES},
+     GOES_ON_OR_FAULTS, SAYS_OR_FAULTS("malloc: " WAITING)},
+    {"read when free, many come and go", read_in_traffic, {LARGE}, GOES_ON_OR_FAULTS, WAYS(HELD | DIES)},
+    {"freed twice, many come and go", twice_in_traffic, {LARGE}, SAYS("free: " GONE), SAYS("free: " FOREIGN)},
+    {"written 1 past the end, many come and go", past_in_traffic, {LARGE, LARGE_PAGES},
+     GOES_ON_OR_FAULTS, SAYS_OR_FAULTS("free: " PAST)},
 
     {"freed by an odd address", free_unaligned, {SMALL, MEDIUM, LARGE}, BOTH(SAYS("free: " NO_START))},
     {"freed by half of 16", free_half_aligned, {SMALL, MEDIUM, LARGE}, BOTH(SAYS("free: " NO_START))},
