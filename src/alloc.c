@@ -699,11 +699,12 @@ bool arn__trim(size_t keep_bytes)
         return false;
     arn__heap_collect(heap);
     arn__thread_collect_others(heap);
-    bool purged = arn__purge_to(keep_bytes);
-    purged = (keep_bytes == 0 && arn__large_release() > 0) || purged;
+    bool closed = arn__large_waiting() > keep_bytes && arn__large_release() > 0;
+    size_t waiting_bytes = arn__large_waiting();
+    bool purged = arn__purge_to(keep_bytes > waiting_bytes ? keep_bytes - waiting_bytes : 0);
     bool released_regions = keep_bytes == 0 && arn__arena_release_regions() > 0;
     arn__thread_leave(heap);
-    return purged || released_regions;
+    return closed || purged || released_regions;
 }
 
 /* ---- what libc makes of sizes and alignments ---- */

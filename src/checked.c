@@ -8,6 +8,7 @@
 #include "empty.h"
 #include "large.h"
 #include "quarantine.h"
+#include "tail.h"
 
 enum {
     LEAST_BYTES = 32,  /* of a block: what is written so close to another one is in its neighbour */
@@ -18,30 +19,12 @@ enum {
 
 /* ---- tails ---- */
 
-enum state { STATE_OUT = 1, STATE_FREE };
-
-/* What a tail says. The lower bits, which lie right behind the block's bytes, are 0. */
-enum {
-    UNUSED_SHIFT = 28, /* bytes between what was asked for and the tail */
-    ALIGNMENT_SHIFT = 44,
-    ORIGIN_SHIFT = 50,
-    STATE_SHIFT = 52,
-    FILL_SHIFT = 54, /* of a free block: the byte that it is filled with */
-};
-static const uint64_t says_nothing = ((uint64_t)1 << UNUSED_SHIFT) - 1, unused_bits = 0xffff;
-/* Of any block that is out; and of one that is free and filled with zeros, as nearly all are. */
-static const uint64_t says_out = (uint64_t)STATE_OUT << STATE_SHIFT,
-                      says_free = (uint64_t)STATE_FREE << STATE_SHIFT;
-
-static uint64_t key_of(const void *block)
-{
-    return (uintptr_t)block * arn__tail_times;
-}
-
-static uint64_t *tail_of(const void *block, size_t block_bytes)
-{
-    return (uint64_t *)((char *)(uintptr_t)block + block_bytes) - 1;
-}
+static const uint64_t says_nothing = ((uint64_t)1 << TAIL_UNUSED_SHIFT) - 1, unused_bits = 0xffff;
+/* Of any block that is out; of one that is free and filled with zeros, as nearly all are; and of one that was never
+ * used. */
+static const uint64_t says_out = (uint64_t)TAIL_OUT << TAIL_STATE_SHIFT,
+                      says_free = (uint64_t)TAIL_FREE << TAIL_STATE_SHIFT,
+                      says_new = (uint64_t)TAIL_NEW << TAIL_STATE_SHIFT;
 
 /* A neighbour's may be another thread's: it is stored whole. acquire: of a block that it says is free, what was
  * wiped before is seen. */
@@ -50,25 +33,19 @@ static uint64_t load_word(const uint64_t *word)
     return atomic_load_explicit((const _Atomic uint64_t *)word, memory_order_acquire);
 }
 
-/* release: whoever sees that a block is free sees that it was wiped. */
-static void store_tail(uint64_t *tail, uint64_t word)
-{
-    atomic_store_explicit((_Atomic uint64_t *)tail, word, memory_order_release);
-}
-
 static bool is_out(uint64_t says)
 {
-    return (says & (says_nothing | ~(uint64_t)0 << STATE_SHIFT)) == says_out;
+    return (says & (says_nothing | ~(uint64_t)0 << TAIL_STATE_SHIFT)) == says_out;
 }
 
 static bool is_free(uint64_t says)
 {
-    return (says & says_nothing) == 0 && (says >> STATE_SHIFT & 3) == STATE_FREE;
+    return (says & says_nothing) == 0 && (says >> TAIL_STATE_SHIFT & 3) == TAIL_FREE;
 }
 
 static size_t asked(uint64_t says, size_t block_bytes)
 {
-    return block_bytes - sizeof(uint64_t) - (says >> UNUSED_SHIFT & unused_bits);
+    return block_bytes - sizeof(uint64_t) - (says >> TAIL_UNUSED_SHIFT & unused_bits);
 }
 
 /* Of an alignment beyond that of every block; 0: there is none. */
@@ -88,7 +65,8 @@ static uint64_t first_canary(size_t end)
 /* The block's bytes from `end` on are zeros. */
 static inline void write_canary(char *block, size_t end, size_t block_bytes)
 {
-    uint64_t *word = (uint64_t *)(block + (end & ~(size_t)7)), *tail = tail_of(block, block_bytes);
+    uint64_t *word = (uint64_t *)(block + (end & ~(size_t)7)),
+             *tail = arn__tail_of(block, block_bytes);
     if (word == tail)
         return;
     if ((end & 7) != 0)
@@ -103,7 +81,7 @@ static inline bool has_canary(const char *block, size_t end, size_t block_bytes)
     if (end > block_bytes)
         return false;
     const uint64_t *word = (const uint64_t *)(block + (end & ~(size_t)7));
-    const uint64_t *tail = tail_of(block, block_bytes);
+    const uint64_t *tail = arn__tail_of(block, block_bytes);
     if (word == tail)
         return true;
     uint64_t wrong = 0;
@@ -128,7 +106,7 @@ static void fill_bytes(void *start, int value, size_t bytes)
 
 static uint64_t filled_word(uint64_t says)
 {
-    return (says >> FILL_SHIFT & 0xff) * 0x0101010101010101;
+    return (says >> TAIL_FILL_SHIFT & 0xff) * 0x0101010101010101;
 }
 
 /* Two words at a time; libc is faster from so many bytes on. */
@@ -176,10 +154,13 @@ static const char *const other_origin[] = {
 };
 
 /* Of a block of a pool that is not out. */
-static const char *why_not_out(const char *block, size_t block_bytes, const char *twice)
+static const char *why_not_out(const struct descriptor *d, const char *block, size_t block_bytes,
+                               const char *twice)
 {
-    uint64_t tail = load_word(tail_of(block, block_bytes));
-    return tail == 0 ? not_start : is_free(tail ^ key_of(block)) ? twice : past_end;
+    if (block == arn__pool_base(d))
+        return not_start; /* the one that is skipped */
+    uint64_t says = load_word(arn__tail_of(block, block_bytes)) ^ arn__tail_key(block);
+    return says == says_new ? not_start : is_free(says) ? twice : past_end;
 }
 
 /* NULL: it is what it is said to be. */
@@ -202,14 +183,14 @@ static const char *disagreement(struct claim claim, size_t bytes, unsigned align
 /* The same for blocks that were never used, or are filled with something else, or are not as they should be. */
 __attribute__((noinline)) static void check_free_slowly(struct block *block, size_t block_bytes)
 {
-    uint64_t tail = *tail_of(block, block_bytes), says = tail ^ key_of(block),
-             *first = &block->link + 1;
-    size_t bytes = block_bytes - 2 * sizeof tail;
-    bool is_whole = tail == 0 ? block_bytes > SMALL_BYTES || holds(first, bytes, 0)
-                              : is_free(says) && holds(first, bytes, filled_word(says));
+    uint64_t says = *arn__tail_of(block, block_bytes) ^ arn__tail_key(block);
+    uint64_t *first = &block->link + 1;
+    size_t bytes = block_bytes - 2 * sizeof *first;
+    bool is_whole = says == says_new ? block_bytes > SMALL_BYTES || holds(first, bytes, 0)
+                                     : is_free(says) && holds(first, bytes, filled_word(says));
     if (!is_whole)
         arn__misuse("malloc", block, while_free);
-    if (!is_whole || (tail != 0 && filled_word(says) != 0))
+    if (!is_whole || filled_word(says) != 0)
         fill_bytes(first, 0, bytes);
 }
 
@@ -217,7 +198,7 @@ __attribute__((noinline)) static void check_free_slowly(struct block *block, siz
  * that would touch pages for it. */
 static inline void check_free(struct block *block, size_t block_bytes, uint64_t key)
 {
-    uint64_t *tail = tail_of(block, block_bytes);
+    uint64_t *tail = arn__tail_of(block, block_bytes);
     if (__builtin_expect(*tail != (key ^ says_free), false) ||
         __builtin_expect(!holds(&block->link + 1, block_bytes - 2 * sizeof *tail, 0), false))
         check_free_slowly(block, block_bytes);
@@ -226,11 +207,13 @@ static inline void check_free(struct block *block, size_t block_bytes, uint64_t 
 static inline void hand_out(char *block, size_t block_bytes, size_t bytes, unsigned alignment_log,
                             enum origin origin)
 {
-    uint64_t key = key_of(block);
+    uint64_t key = arn__tail_key(block);
     check_free((struct block *)block, block_bytes, key);
-    uint64_t says = says_out | (block_bytes - sizeof(uint64_t) - bytes) << UNUSED_SHIFT |
-                    (uint64_t)alignment_log << ALIGNMENT_SHIFT | (uint64_t)origin << ORIGIN_SHIFT;
-    store_tail(tail_of(block, block_bytes), says ^ key); /* first: who sees it believes no fill */
+    uint64_t says = says_out | (block_bytes - sizeof(uint64_t) - bytes) << TAIL_UNUSED_SHIFT |
+                    (uint64_t)alignment_log << TAIL_ALIGNMENT_SHIFT |
+                    (uint64_t)origin << TAIL_ORIGIN_SHIFT;
+    arn__tail_store(arn__tail_of(block, block_bytes),
+                    says ^ key); /* first: who sees it believes no fill */
     write_canary(block, bytes, block_bytes);
 }
 
@@ -242,15 +225,18 @@ static bool is_word_or_link(uint64_t word, uint64_t value)
     return word == value || arn__link_may_be(arn__link_below(word));
 }
 
-__attribute__((noinline)) static void check_before_slowly(const char *block, size_t block_bytes,
+__attribute__((noinline)) static void check_before_slowly(const struct descriptor *d,
+                                                          const char *block, size_t block_bytes,
                                                           bool is_own, const char *function)
 {
     const char *before = block - block_bytes;
     const uint64_t *word = (const uint64_t *)block - BESIDE_WORDS;
-    uint64_t tail = load_word(word + 3), says = tail ^ key_of(before);
-    bool is_whole = tail == 0 || is_out(says) || is_free(says);
+    uint64_t tail = load_word(word + 3), says = tail ^ arn__tail_key(before);
+    if (before == arn__pool_base(d)) /* the one that is skipped: zeros */
+        says = tail ^ says_new;
+    bool is_whole = says == says_new || is_out(says) || is_free(says);
     if (is_whole && is_own && !is_out(says)) {
-        uint64_t fill = tail == 0 ? 0 : filled_word(says);
+        uint64_t fill = filled_word(says);
         is_whole = word[1] == fill && word[2] == fill &&
                    (block_bytes == LEAST_BYTES ? is_word_or_link(word[0], 0) : word[0] == fill);
     }
@@ -258,15 +244,15 @@ __attribute__((noinline)) static void check_before_slowly(const char *block, siz
         arn__misuse(function, before, before_start);
 }
 
-static inline void check_before(const char *block, size_t block_bytes, uint64_t key, bool is_own,
-                                const char *function)
+static inline void check_before(const struct descriptor *d, const char *block, size_t block_bytes,
+                                uint64_t key, bool is_own, const char *function)
 {
     const uint64_t *word = (const uint64_t *)block - BESIDE_WORDS;
     uint64_t says = load_word(word + 3) ^ (key - block_bytes * arn__tail_times);
     if (__builtin_expect(is_out(says), true) ||
         (says == says_free && is_own && (word[0] | word[1] | word[2]) == 0))
         return;
-    check_before_slowly(block, block_bytes, is_own, function);
+    check_before_slowly(d, block, block_bytes, is_own, function);
 }
 
 /* A block that is far away is seldom in a cache: now and then. */
@@ -277,10 +263,10 @@ __attribute__((noinline)) static void check_behind(const struct descriptor *d, c
     const uint64_t *word = (const uint64_t *)behind;
     uint64_t fill = 0;
     if (behind < arn__pool_end(d)) {
-        uint64_t tail = load_word(tail_of(behind, block_bytes)), says = tail ^ key_of(behind);
-        if (tail != 0 && !is_free(says))
+        uint64_t says = load_word(arn__tail_of(behind, block_bytes)) ^ arn__tail_key(behind);
+        if (says != says_new && !is_free(says))
             return; /* its own free will tell */
-        fill = tail == 0 ? 0 : filled_word(says);
+        fill = filled_word(says);
     } else if (!arn__has_flag(d, POOL_FRESH) ||
                behind + block_bytes > arn__pool_base(d) + arn__pool_bytes(d)) {
         return; /* it was never carved, and holds anything */
@@ -294,7 +280,7 @@ static inline void check_beside(const struct descriptor *d, const struct heap *h
                                 const char *function)
 {
     bool is_own = arn__pool_number(d) == arn__heap_number(heap);
-    check_before(block, block_bytes, key, is_own, function);
+    check_before(d, block, block_bytes, key, is_own, function);
     if (__builtin_expect(heap->chance >> BEHIND_SHIFT == 0, false) && is_own)
         check_behind(d, block, block_bytes, function);
 }
@@ -303,16 +289,16 @@ static inline void check_beside(const struct descriptor *d, const struct heap *h
 static inline void wipe(char *block, size_t block_bytes, uint64_t key)
 {
     uint64_t fill = arn__options.perturb & 0xff;
-    uint64_t *first = (uint64_t *)block, *tail = tail_of(block, block_bytes);
+    uint64_t *first = (uint64_t *)block, *tail = arn__tail_of(block, block_bytes);
     *first++ = 0;
     fill_with(first, block_bytes - 2 * sizeof *tail, fill * 0x0101010101010101);
-    store_tail(tail, key ^ says_free ^ fill << FILL_SHIFT);
+    arn__tail_store(tail, key ^ says_free ^ fill << TAIL_FILL_SHIFT);
 }
 
-__attribute__((noinline)) static void say_not_out(const char *block, size_t block_bytes,
-                                                  const char *function)
+__attribute__((noinline)) static void say_not_out(const struct descriptor *d, const char *block,
+                                                  size_t block_bytes, const char *function)
 {
-    arn__misuse(function, block, why_not_out(block, block_bytes, freed_twice));
+    arn__misuse(function, block, why_not_out(d, block, block_bytes, freed_twice));
 }
 
 /* `claim`: NULL, or what it is said to be. */
@@ -321,16 +307,16 @@ static inline void free_pooled(const struct descriptor *d, char *block, const ch
 {
     struct heap *heap = ARN__PEEK(arn__thread.heap);
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
-    uint64_t key = key_of(block), says = load_word(tail_of(block, block_bytes)) ^ key;
+    uint64_t key = arn__tail_key(block), says = load_word(arn__tail_of(block, block_bytes)) ^ key;
     if (__builtin_expect(!is_out(says), false)) {
-        say_not_out(block, block_bytes, function);
+        say_not_out(d, block, block_bytes, function);
         return;
     }
     size_t bytes = asked(says, block_bytes);
     const char *wrong = has_canary(block, bytes, block_bytes) ? NULL : past_end;
     if (claim != NULL && wrong == NULL)
-        wrong = disagreement(*claim, bytes, says >> ALIGNMENT_SHIFT & 0x3f,
-                             (enum origin)(says >> ORIGIN_SHIFT & 3));
+        wrong = disagreement(*claim, bytes, says >> TAIL_ALIGNMENT_SHIFT & 0x3f,
+                             (enum origin)(says >> TAIL_ORIGIN_SHIFT & 3));
     if (__builtin_expect(wrong != NULL, false))
         arn__misuse(function, block, wrong);
     check_beside(d, heap, block, block_bytes, key, function);
@@ -498,12 +484,12 @@ size_t arn__checked_usable(void *pointer, const char *function)
     if (!is_pooled(d, block))
         return arn__usable(block, function); /* which says what it is */
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
-    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
+    uint64_t says = load_word(arn__tail_of(block, block_bytes)) ^ arn__tail_key(block);
     size_t bytes = asked(says, block_bytes);
     if (is_out(says) && has_canary(block, bytes, block_bytes))
         return bytes;
     arn__misuse(function, block,
-                is_out(says) ? past_end : why_not_out(block, block_bytes, used_after));
+                is_out(says) ? past_end : why_not_out(d, block, block_bytes, used_after));
     return 0;
 }
 
@@ -524,14 +510,14 @@ static void *resize_pooled(const struct descriptor *d, char *block, size_t bytes
 {
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
     size_t room = block_bytes - sizeof(uint64_t);
-    uint64_t *tail = tail_of(block, block_bytes);
-    uint64_t says = *tail ^ key_of(block);
+    uint64_t *tail = arn__tail_of(block, block_bytes);
+    uint64_t says = *tail ^ arn__tail_key(block);
     size_t old_bytes = asked(says, block_bytes);
     size_t from = old_bytes < bytes ? old_bytes : bytes;
     fill_bytes(block + from, 0, room - from);
     /* However it was made: realloc's blocks are malloc's. */
-    says = says_out | (uint64_t)(room - bytes) << UNUSED_SHIFT;
-    store_tail(tail, says ^ key_of(block));
+    says = says_out | (uint64_t)(room - bytes) << TAIL_UNUSED_SHIFT;
+    arn__tail_store(tail, says ^ arn__tail_key(block));
     write_canary(block, bytes, block_bytes);
     return block;
 }
@@ -590,9 +576,9 @@ static const char *why_not_resized(struct descriptor *d, char *block)
     if (is_large(d, block))
         return has_large_canary(d, block) ? NULL : past_end;
     size_t block_bytes = arn__size_classes[d->class_idx].block_bytes;
-    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
+    uint64_t says = load_word(arn__tail_of(block, block_bytes)) ^ arn__tail_key(block);
     if (!is_out(says))
-        return why_not_out(block, block_bytes, used_after);
+        return why_not_out(d, block, block_bytes, used_after);
     return has_canary(block, asked(says, block_bytes), block_bytes) ? NULL : past_end;
 }
 
@@ -639,7 +625,7 @@ void arn__checked_write(const void *start, size_t bytes, const char *function)
     const char *base = arn__pool_base(d);
     size_t idx = (size_t)((unsigned __int128)d->inverse * (size_t)(at - base) >> 64);
     const char *block = base + idx * block_bytes;
-    uint64_t says = load_word(tail_of(block, block_bytes)) ^ key_of(block);
+    uint64_t says = load_word(arn__tail_of(block, block_bytes)) ^ arn__tail_key(block);
     if (!is_out(says))
         arn__misuse(function, block, copied_to_free);
     else if ((size_t)(at - block) + bytes > asked(says, block_bytes))

@@ -113,7 +113,7 @@ static uintptr_t find_near(void)
     return atomic_compare_exchange_strong(&near, &found, drawn) ? drawn : found;
 }
 
-void *arn__guard_map_near(size_t bytes, size_t alignment)
+char *arn__guard_map_near(size_t bytes, size_t alignment)
 {
     uintptr_t start = find_near();
     char *base = NULL;

@@ -28,7 +28,7 @@ size_t arn__guard_room(size_t bytes, size_t alignment);
 char *arn__guard_cut(char *start, size_t bytes, size_t alignment);
 
 /* The same, open, zero, and close to others like it: their descriptors share tables. */
-void *arn__guard_map_near(size_t bytes, size_t alignment);
+char *arn__guard_map_near(size_t bytes, size_t alignment);
 
 /* Gives it back, with its guards. False: it stays. */
 bool arn__guard_give(char *base, size_t bytes);

@@ -153,32 +153,51 @@ static bool covers_start(const void *start, size_t bytes)
     return arn__directory_cover(start, 1);
 }
 
+/* Where a block of the zone has just moved from is a hole for a moment: what the kernel puts there would be taken for a
+ * block of the zone. */
+static void *outside_zone(char *(*take)(size_t, size_t), size_t bytes, size_t alignment)
+{
+    char *base = take(bytes, alignment);
+    if (base == NULL || !arn__zone_has(base))
+        return base;
+    void *other = outside_zone(take, bytes, alignment);
+    arn__guard_give(base, bytes);
+    return other;
+}
+
 /* A map, or one between two guards. */
 static void *take_map(size_t bytes, size_t alignment)
 {
     if (!GUARDED_LARGE)
         return arn__os_map_aligned(bytes, alignment);
     void *base = arn__zone_take(bytes, alignment);
-    return base != NULL ? base : arn__guard_map_near(bytes, alignment);
+    return base != NULL ? base : outside_zone(arn__guard_map_near, bytes, alignment);
 }
 
-static bool give_map(void *base, size_t bytes)
+static bool close_map(void *base, size_t bytes)
 {
     if (!GUARDED_LARGE)
         return arn__os_unmap(base, bytes);
-    if (!arn__zone_has(base))
-        return arn__guard_give(base, bytes);
+    return arn__zone_has(base) ? arn__zone_give(base, bytes) : arn__guard_give(base, bytes);
+}
+
+/* Of a block, which may be used again as it is. */
+static bool give_map(void *base, size_t bytes)
+{
+    if (!GUARDED_LARGE || !arn__zone_has(base))
+        return close_map(base, bytes);
     if (arn__recycle_keep(base, bytes))
         return true;
     uint64_t since = arn__os_now_ns();
-    bool given = arn__zone_give(base, bytes);
-    arn__recycle_closed(since);
-    return given;
+    bool closed = close_map(base, bytes);
+    arn__recycle_closed(bytes, since);
+    return closed;
 }
 
 static void *reserve_map(size_t bytes, size_t alignment)
 {
-    return GUARDED_LARGE ? arn__guard_reserve(bytes, alignment) : arn__os_reserve(bytes, alignment);
+    return GUARDED_LARGE ? outside_zone(arn__guard_reserve, bytes, alignment)
+                         : arn__os_reserve(bytes, alignment);
 }
 
 static void *enter_map(void *base, size_t map_bytes, unsigned pages)
@@ -196,8 +215,8 @@ void *arn__large_map(size_t bytes, size_t alignment)
     void *again = GUARDED_LARGE ? arn__recycle_take(&map_bytes, map_alignment(alignment)) : NULL;
     if (again != NULL)
         return enter_map(again, map_bytes, MAP_PLAIN);
-    void *base =
-        arn__directory_place(take_map, give_map, map_bytes, map_alignment(alignment), covers_start);
+    void *base = arn__directory_place(take_map, close_map, map_bytes, map_alignment(alignment),
+                                      covers_start);
     if (base != NULL && arn__options.huge != HUGE_AUTO && map_bytes >= GROUP_BYTES)
         arn__os_huge(base, map_bytes, arn__options.huge == HUGE_ALWAYS);
     return enter_map(base, map_bytes, MAP_PLAIN);
@@ -281,7 +300,7 @@ static void *move_map(char *block, struct descriptor *d, size_t old_bytes, size_
 {
     /* Huge pages move whole only from one multiple of their size to another. */
     unsigned pages = d->units;
-    char *target = arn__directory_place(reserve_map, give_map, new_bytes,
+    char *target = arn__directory_place(reserve_map, close_map, new_bytes,
                                         pages == MAP_HUGE ? GROUP_BYTES : granule(), covers_start);
     if (target == NULL)
         return NULL;
@@ -315,6 +334,8 @@ static void *copy_to_huge_map(char *block, struct descriptor *d, size_t bytes)
 static void *resize_map(char *block, struct descriptor *d, size_t bytes)
 {
     size_t old_bytes = d->block_bytes;
+    if (GUARDED_LARGE && bytes <= old_bytes) /* what is used again may be larger: see recycle.h */
+        return bytes + bytes / 8 >= old_bytes / 2 ? block : NULL; /* it may be copied */
     size_t new_bytes = map_bytes_for(bytes);
     void *result;
     if (new_bytes == old_bytes)
@@ -323,8 +344,6 @@ static void *resize_map(char *block, struct descriptor *d, size_t bytes)
         (result = copy_to_huge_map(block, d, bytes)) != NULL)
         return result;
     result = block;
-    if (GUARDED_LARGE && new_bytes < old_bytes)
-        return new_bytes >= old_bytes / 2 ? block : NULL; /* it may be copied */
     if (!GUARDED_LARGE && arn__os_resize(block, old_bytes, new_bytes)) {
         d->block_bytes = new_bytes;
     } else if (new_bytes < old_bytes) {

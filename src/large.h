@@ -39,7 +39,7 @@ bool arn__large_unmap(void *block);
 bool arn__large_defer(void *block);
 void arn__large_free_deferred(void *block);
 
-/* Freed large blocks whose pages are still here; and gives these back to the OS. Bytes. */
+/* How many bytes of freed large blocks are still here; and gives them back to the OS. */
 size_t arn__large_waiting(void);
 size_t arn__large_release(void);
 

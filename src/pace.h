@@ -1,7 +1,8 @@
 /* pace.h - what takes time is done less often where it would be done all the time.
  *
  * Each turn that took some time owes a rest of 99 times as long: the turns together take a hundredth of the time. What
- * is owed may come to `credit` before turns are refused, so that a few in a row are always had.
+ * is owed may come to `credit_ns` before turns are refused, so that a few in a row are always had. Turns that are made
+ * although they are refused are not to be counted: what they owed would have no bound.
  */
 #ifndef ARENITE_PACE_H
 #define ARENITE_PACE_H

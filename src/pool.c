@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "diag.h"
+#include "tail.h"
 
 enum { CARVE_STRIDE = 4096 }; /* bytes of the pool that one carve may begin blocks in */
 
@@ -103,6 +104,8 @@ static void link_shuffled(struct descriptor *pool, unsigned count)
         }
         block->link = arn__link_to(pool->local.first);
         pool->local.first = block;
+        if (CHECKED_BLOCKS)
+            arn__tail_begin(block, block_bytes);
     }
 }
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "diag.h"
+#include "options.h"
 #include "os.h"
-#include "pace.h"
 #include "secret.h"
 #include "zone.h"
 
@@ -15,16 +15,16 @@ enum {
     LEAST_SHIFT = 15,
     MOST_SHIFT = 20,
     SIZES = (MOST_SHIFT - LEAST_SHIFT) * STEPS + 1,
-    PLACES = 16,    /* of a size */
+    PLACES = 64,    /* of a size */
     CANDIDATES = 4, /* that wait, before one of them is taken */
     WAITING_MOST_BYTES = 16 << 20,
     WIPED_BYTES = 4096, /* at a time: the smallest page */
 };
 
-/* Some hundreds of blocks, where closing one takes 3 to 30 us. */
+/* Ten milliseconds of closing: some hundreds of blocks, where one takes 3 to 30 us. */
 static const uint64_t credit_ns = 1000000000;
 
-static struct pace closing;
+struct pace arn__recycle_pace;
 
 /* 0, or where a block is. */
 static _Atomic uintptr_t waiting[SIZES][PLACES];
@@ -33,32 +33,38 @@ static _Atomic uint32_t drawn;
 
 static bool closing_rests(void)
 {
-    return arn__pace_rests(&closing, arn__os_now_ns(), credit_ns);
-}
-
-void arn__recycle_closed(uint64_t since)
-{
-    arn__pace_took(&closing, since, arn__os_now_ns());
+    return arn__pace_rests(&arn__recycle_pace, arn__os_now_ns(), credit_ns);
 }
 
 /* ---- sizes ---- */
 
 static const size_t least_bytes = (size_t)1 << LEAST_SHIFT, most_bytes = (size_t)1 << MOST_SHIFT;
 
+static bool may_wait(size_t bytes)
+{
+    return bytes >= least_bytes && bytes <= most_bytes;
+}
+
+/* Of the power of two below. */
+static unsigned shift_of(size_t bytes)
+{
+    return 63 - (unsigned)__builtin_clzll(bytes);
+}
+
 /* From the power of two below to the next. */
 static size_t step_of(size_t bytes)
 {
-    return ((size_t)1 << (63 - __builtin_clzll(bytes))) / STEPS;
+    return ((size_t)1 << shift_of(bytes)) / STEPS;
 }
 
 static bool is_size(size_t bytes)
 {
-    return bytes >= least_bytes && bytes <= most_bytes && bytes % step_of(bytes) == 0;
+    return may_wait(bytes) && bytes % step_of(bytes) == 0;
 }
 
 static unsigned size_idx(size_t bytes)
 {
-    unsigned shift = 63 - (unsigned)__builtin_clzll(bytes);
+    unsigned shift = shift_of(bytes);
     return (shift - LEAST_SHIFT) * STEPS + (unsigned)(bytes / step_of(bytes) - STEPS);
 }
 
@@ -69,10 +75,16 @@ static size_t size_at(unsigned idx)
 
 size_t arn__recycle_bytes(size_t bytes)
 {
-    if (bytes < least_bytes || bytes > most_bytes || is_size(bytes) || !closing_rests())
+    if (!may_wait(bytes) || is_size(bytes) || !closing_rests())
         return bytes;
     size_t step = step_of(bytes);
     return (bytes + step - 1) & ~(step - 1);
+}
+
+void arn__recycle_closed(size_t bytes, uint64_t since)
+{
+    if (may_wait(bytes) && !arn__pace_rests(&arn__recycle_pace, since, credit_ns))
+        arn__pace_took(&arn__recycle_pace, since, arn__os_now_ns());
 }
 
 /* ---- contents ---- */
@@ -94,7 +106,7 @@ static void wipe(char *base, size_t bytes)
 
 /* ---- waiting ---- */
 
-static size_t chance(void)
+static uint64_t chance(void)
 {
     unsigned number = atomic_fetch_add_explicit(&drawn, 1, memory_order_relaxed);
     return arn__secret(SECRET_RECYCLE + number % SECRET_RECYCLE);
@@ -113,13 +125,22 @@ static char *take_from(_Atomic uintptr_t *place, size_t bytes, size_t alignment)
     return (char *)base;
 }
 
+static void expect_zeros(char *base, size_t bytes, const char *function)
+{
+    if (is_zero(base, bytes))
+        return;
+    arn__misuse(function, base, "overwritten after it was freed");
+    wipe(base, bytes);
+}
+
 /* Where the kernel refuses, its memory goes back, and its place stays taken. */
 static void close_one(char *base, size_t bytes)
 {
+    expect_zeros(base, bytes, "free");
     uint64_t since = arn__os_now_ns();
     if (!arn__zone_give(base, bytes))
         arn__os_purge(base, bytes);
-    arn__recycle_closed(since);
+    arn__recycle_closed(bytes, since);
 }
 
 struct candidate {
@@ -127,14 +148,16 @@ struct candidate {
     size_t bytes;
 };
 
-/* Of the sizes closest to what is wanted, up to twice as much, so many blocks that one can be chosen. */
-static unsigned find_candidates(unsigned idx, struct candidate *found)
+/* Of the sizes closest to what is wanted, up to twice as much, so many blocks that one can be chosen. Those of a size
+ * from a place of chance on: all have their turn. */
+static unsigned find_candidates(unsigned idx, size_t first, struct candidate *found)
 {
     unsigned count = 0;
     for (unsigned end = idx + STEPS + 1; idx < end && idx < SIZES && count < CANDIDATES; idx++) {
-        for (unsigned i = 0; i < PLACES && count < CANDIDATES; i++) {
-            if (atomic_load_explicit(&waiting[idx][i], memory_order_relaxed) != 0)
-                found[count++] = (struct candidate){&waiting[idx][i], size_at(idx)};
+        for (size_t i = 0; i < PLACES && count < CANDIDATES; i++) {
+            _Atomic uintptr_t *place = &waiting[idx][(first + i) % PLACES];
+            if (atomic_load_explicit(place, memory_order_relaxed) != 0)
+                found[count++] = (struct candidate){place, size_at(idx)};
         }
     }
     return count;
@@ -144,45 +167,53 @@ void *arn__recycle_take(size_t *bytes, size_t alignment)
 {
     struct candidate found[CANDIDATES];
     if (atomic_load_explicit(&waiting_bytes, memory_order_relaxed) == 0 || !is_size(*bytes) ||
-        !closing_rests() || find_candidates(size_idx(*bytes), found) < CANDIDATES)
+        !closing_rests())
         return NULL;
-    struct candidate chosen = found[chance() % CANDIDATES];
+    uint64_t number = chance();
+    if (find_candidates(size_idx(*bytes), number % PLACES, found) < CANDIDATES)
+        return NULL;
+    struct candidate chosen = found[(number >> 32) % CANDIDATES];
     char *base = take_from(chosen.place, chosen.bytes, alignment);
     if (base == NULL)
         return NULL;
     *bytes = chosen.bytes;
-    if (!is_zero(base, chosen.bytes)) {
-        arn__misuse("malloc", base, "overwritten after it was freed");
-        wipe(base, chosen.bytes);
-    }
+    expect_zeros(base, chosen.bytes, "malloc");
     return base;
 }
 
-/* In a place that is free, or instead of a block that is returned. release: pairs with the acquire in take_from. */
-static char *put(_Atomic uintptr_t places[PLACES], char *base)
+static bool has_room(_Atomic uintptr_t places[PLACES])
 {
-    size_t first = chance();
+    for (size_t i = 0; i < PLACES; i++)
+        if (atomic_load_explicit(&places[i], memory_order_relaxed) == 0)
+            return true;
+    return false;
+}
+
+/* In a place that is free, from one of chance on. release: pairs with the acquire in take_from. */
+static bool put(_Atomic uintptr_t places[PLACES], char *base)
+{
+    size_t first = chance() % PLACES;
     for (size_t i = 0; i < PLACES; i++) {
         uintptr_t before = 0;
         if (atomic_compare_exchange_strong_explicit(&places[(first + i) % PLACES], &before,
                                                     (uintptr_t)base, memory_order_release,
                                                     memory_order_relaxed))
-            return NULL;
+            return true;
     }
-    return (char *)atomic_exchange_explicit(&places[first % PLACES], (uintptr_t)base,
-                                            memory_order_acq_rel);
+    return false;
 }
 
-/* The program frees few blocks again: what waits goes, one by one. */
+/* The program frees few blocks by now: what waits goes, one by one, in an order of chance. */
 static void close_a_waiting_one(void)
 {
-    for (unsigned idx = 0; idx < SIZES; idx++) {
-        for (unsigned i = 0; i < PLACES; i++) {
-            char *base = take_from(&waiting[idx][i], size_at(idx), 1);
-            if (base != NULL) {
-                close_one(base, size_at(idx));
-                return;
-            }
+    enum { ALL = SIZES * PLACES };
+    size_t first = chance() % ALL;
+    for (size_t i = 0; i < ALL; i++) {
+        size_t at = (first + i) % ALL, bytes = size_at((unsigned)(at / PLACES));
+        char *base = take_from(&waiting[at / PLACES][at % PLACES], bytes, 1);
+        if (base != NULL) {
+            close_one(base, bytes);
+            return;
         }
     }
 }
@@ -194,21 +225,19 @@ bool arn__recycle_keep(char *base, size_t bytes)
             close_a_waiting_one();
         return false;
     }
-    if (!is_size(bytes))
+    if (!is_size(bytes) || arn__options.purge_budget_bytes == 0)
         return false;
-    if (atomic_fetch_add_explicit(&waiting_bytes, bytes, memory_order_relaxed) + bytes >
-            WAITING_MOST_BYTES ||
-        !arn__os_open(base, bytes)) { /* the program may have closed, or unmapped, some of it */
-        atomic_fetch_sub_explicit(&waiting_bytes, bytes, memory_order_relaxed);
-        return false;
+    _Atomic uintptr_t *places = waiting[size_idx(bytes)];
+    if (atomic_fetch_add_explicit(&waiting_bytes, bytes, memory_order_relaxed) + bytes <=
+            WAITING_MOST_BYTES &&
+        has_room(places) &&
+        arn__os_open(base, bytes)) { /* the program may have closed, or unmapped, some of it */
+        wipe(base, bytes);
+        if (put(places, base))
+            return true;
     }
-    wipe(base, bytes);
-    char *before = put(waiting[size_idx(bytes)], base);
-    if (before != NULL) {
-        atomic_fetch_sub_explicit(&waiting_bytes, bytes, memory_order_relaxed);
-        close_one(before, bytes);
-    }
-    return true;
+    atomic_fetch_sub_explicit(&waiting_bytes, bytes, memory_order_relaxed);
+    return false;
 }
 
 size_t arn__recycle_waiting(void)

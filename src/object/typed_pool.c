@@ -93,6 +93,12 @@ char *arn__slot_take_last(struct descriptor *pool)
 
 /* ---- pools from the arenas ---- */
 
+static bool make_room(void)
+{
+    bool released = arn__large_release() > 0;
+    return arn__purge_to(0) || released;
+}
+
 static struct descriptor *create(struct bin *bin)
 {
     unsigned slices = arn__size_classes[bin->class_idx].slices;
@@ -102,7 +108,7 @@ static struct descriptor *create(struct bin *bin)
     if (heap == NULL)
         return NULL; /* a signal handler that interrupted the allocator */
     char *base = arn__slices_take(slices, true);
-    if (base == NULL && arn__purge_to(0))
+    if (base == NULL && make_room())
         base = arn__slices_take(slices, true);
     struct descriptor *pool = NULL;
     if (base != NULL) {
@@ -187,7 +193,7 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
     if (heap == NULL)
         return NULL;
     char *base = arn__large_alloc(block_bytes, 1, true);
-    if (base == NULL && arn__purge_to(0))
+    if (base == NULL && make_room())
         base = arn__large_alloc(block_bytes, 1, true);
     char *slot = NULL;
     if (base != NULL && !arn__roster_admit(bin->roster, arn__descriptor(base)->block_bytes)) {

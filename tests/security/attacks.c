@@ -335,6 +335,19 @@ static bool middle_written(size_t bytes)
     return true;
 }
 
+/* As if it had never been used. */
+static bool zeros_to_end(size_t bytes)
+{
+    enum { MEDIUM_BLOCK = 3072 };
+    block = malloc(bytes);
+    free(block);
+    spoil((ptrdiff_t)bytes / 2);
+    for (size_t i = bytes; i < MEDIUM_BLOCK; i++)
+        ((volatile unsigned char *)block)[i] = 0;
+    go_on(bytes);
+    return true;
+}
+
 static bool last_written(size_t bytes)
 {
     block = malloc(bytes);
@@ -809,6 +822,8 @@ static const struct attack chancy[] = {
     {"the last byte written when free", last_written, {FULL, MEDIUM},
      GOES_ON, SAYS("malloc: " WHEN_FREE, "free: " WHEN_FREE, "free: " BEFORE)},
     {"the last byte written when free", last_written, {LARGE}, GOES_ON, FAULTS},
+    {"the middle written when free, and zeros behind", zeros_to_end, {MEDIUM},
+     GOES_ON, SAYS("malloc: " WHEN_FREE, "free: " WHEN_FREE, "free: " BEFORE)},
     {"resized when free", realloc_freed, {SMALL, MEDIUM}, BOTH(SAYS("realloc: " FREED))},
     {"resized when free", realloc_freed, {LARGE}, SAYS("realloc: " GONE), SAYS("realloc: " FOREIGN)},
     {"measured when free", usable_of_freed, {SMALL, MEDIUM}, BOTH(SAYS("malloc_usable_size: " FREED))},

@@ -20,17 +20,23 @@ enum {
     MOST_BYTES = 1 << 20,
     BYTES = 64 << 10,
     BLOCKS = 30,
+    PLACES = 64, /* of a size */
     WAIT_LEAST = 4
 };
 
-/* As if so many blocks had been closed, each in a second, which counts as a millisecond: rest for 99. */
-static void close_many(unsigned count)
+static const uint64_t credit_ns = 1000000000, hour_ns = 3600 * credit_ns;
+
+static void rest_for(uint64_t ns)
 {
-    for (unsigned i = 0; i < count; i++)
-        arn__recycle_closed(arn__os_now_ns() - 1000000000);
+    arn__recycle_pace.until = arn__os_now_ns() + credit_ns + ns;
 }
 
-enum { FOR_HOURS = 100000 };
+/* As if so many blocks had been closed, each in a second, which counts as a millisecond: rest for 99. */
+static void close_many(unsigned count, size_t bytes)
+{
+    for (unsigned i = 0; i < count; i++)
+        arn__recycle_closed(bytes, arn__os_now_ns() - 1000000000);
+}
 
 static char *take_new(size_t bytes)
 {
@@ -54,7 +60,7 @@ static void sizes(void)
     size_t page_bytes = arn__os_page_bytes();
     for (size_t bytes = page_bytes; bytes <= 2 * MOST_BYTES; bytes += page_bytes)
         EXPECT_EQ(arn__recycle_bytes(bytes), bytes);
-    close_many(FOR_HOURS);
+    rest_for(hour_ns);
     for (size_t bytes = page_bytes; bytes <= 2 * MOST_BYTES; bytes += page_bytes) {
         size_t rounded = arn__recycle_bytes(bytes);
         if (bytes < LEAST_BYTES || bytes > MOST_BYTES) {
@@ -65,6 +71,22 @@ static void sizes(void)
             ASSERT_EQ(arn__recycle_bytes(rounded), rounded);
         }
     }
+}
+
+/* Blocks that are closed anyway owe nothing: those of other sizes, and those for which there is no room. */
+static void what_is_owed(void)
+{
+    close_many(1000, LEAST_BYTES - 1);
+    close_many(1000, MOST_BYTES + 1);
+    EXPECT_EQ(arn__recycle_pace.until, 0);
+    close_many(1000, MOST_BYTES);
+    EXPECT_GT(arn__recycle_pace.until, arn__os_now_ns());
+    EXPECT_LE(arn__recycle_pace.until, arn__os_now_ns() + credit_ns + credit_ns / 10);
+}
+
+TEST(recycle, what_closing_owes_is_bounded)
+{
+    IN_OWN_PROCESS(what_is_owed());
 }
 
 TEST(recycle, sizes_are_rounded_up_while_closing_rests)
@@ -116,11 +138,11 @@ static void wait(void)
     char *block = take_new(BYTES);
     EXPECT_FALSE(arn__recycle_keep(block, BYTES)); /* closing does not rest */
     EXPECT_EQ(block[BYTES - 1], 0x5a);
-    close_many(FOR_HOURS);
+    rest_for(hour_ns);
     EXPECT_EQ(arn__recycle_take(&bytes, 1), NULL);
     keep_all();
     unsigned waiting = count_waiting();
-    EXPECT_GE(waiting, WAIT_LEAST);
+    EXPECT_EQ(waiting, BLOCKS);
     /* A request of half as much may have them, and one of more, or of less than half, may not. */
     bytes = BYTES + BYTES / 8;
     EXPECT_EQ(arn__recycle_take(&bytes, 1), NULL);
@@ -153,7 +175,7 @@ static void written_to(void)
     static struct said said;
     size_t bytes = BYTES;
     arn__options.misuse = MISUSE_IGNORE;
-    close_many(FOR_HOURS);
+    rest_for(hour_ns);
     keep_all();
     for (unsigned i = 0; i < BLOCKS; i++)
         if (arn__os_readable(blocks[i]))
@@ -171,11 +193,52 @@ TEST(recycle, a_write_to_what_waits_is_noticed)
     IN_OWN_PROCESS(written_to());
 }
 
+static void written_to_when_closed(void)
+{
+    static struct said said;
+    arn__options.misuse = MISUSE_IGNORE;
+    rest_for(hour_ns);
+    char *block = take_new(BYTES);
+    ASSERT_TRUE(arn__recycle_keep(block, BYTES));
+    block[0] = 1;
+    said_begin(&said);
+    EXPECT_EQ(arn__recycle_release(), BYTES);
+    EXPECT_CONTAINS(said_end(&said), "overwritten after it was freed");
+    EXPECT_FALSE(arn__os_readable(block));
+}
+
+TEST(recycle, a_write_is_noticed_when_what_waits_is_closed)
+{
+    NEED_ZONE();
+    IN_OWN_PROCESS(written_to_when_closed());
+}
+
+/* What finds no room is left as it is. */
+static void no_room(void)
+{
+    rest_for(hour_ns);
+    for (unsigned i = 0; i < PLACES + 5; i++) {
+        char *block = take_new(LEAST_BYTES);
+        ASSERT_NE(block, NULL);
+        EXPECT_EQ(arn__recycle_keep(block, LEAST_BYTES), i < PLACES);
+        EXPECT_EQ(block[LEAST_BYTES - 1], i < PLACES ? 0 : 0x5a);
+    }
+    EXPECT_EQ(arn__recycle_release(), PLACES * LEAST_BYTES);
+    arn__options.purge_budget_bytes = 0;
+    EXPECT_FALSE(arn__recycle_keep(take_new(LEAST_BYTES), LEAST_BYTES));
+}
+
+TEST(recycle, what_finds_no_room_is_closed)
+{
+    NEED_ZONE();
+    IN_OWN_PROCESS(no_room());
+}
+
 /* Not more than 16 MiB in all. */
 static void is_bounded(void)
 {
     size_t kept = 0;
-    close_many(FOR_HOURS);
+    rest_for(hour_ns);
     for (unsigned i = 0; i < 200; i++) {
         size_t bytes = MOST_BYTES / 8 * (5 + i % 4);
         char *block = take_new(bytes);
@@ -197,7 +260,7 @@ TEST(recycle, little_waits)
 /* What the program took away from its block, or what the kernel refuses. */
 static void not_kept(void)
 {
-    close_many(FOR_HOURS);
+    rest_for(hour_ns);
     char *block = take_new(BYTES);
     arn__os_fail_at(1, 1);
     EXPECT_FALSE(arn__recycle_keep(block, BYTES));
@@ -223,9 +286,9 @@ TEST(recycle, a_block_with_a_hole_is_closed)
 static void goes_with_time(void)
 {
     char *waits = take_new(BYTES), *closed = take_new(BYTES);
-    close_many(40); /* nearly four seconds, of which one is credit */
-    if (!arn__recycle_keep(waits, BYTES))
-        SKIP("the machine is too slow");
+    rest_for(hour_ns);
+    ASSERT_TRUE(arn__recycle_keep(waits, BYTES));
+    rest_for(credit_ns / 5);
     size_t odd = LEAST_BYTES + LEAST_BYTES / 16;
     while (arn__recycle_bytes(odd) != odd)
         usleep(10000);
@@ -318,7 +381,7 @@ static void run_threads(void *(*run)(void *))
 
 static void in_threads(void)
 {
-    close_many(FOR_HOURS);
+    rest_for(hour_ns);
     run_threads(take_and_give);
     run_threads(race);
     arn__recycle_release();
