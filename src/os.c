@@ -235,9 +235,42 @@ void *arn__os_grow(struct os_seed *seed, size_t bytes, size_t alignment)
     return start == NULL ? NULL : trim(start, bytes, slack, alignment);
 }
 
-enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
+enum { TABLE_BYTES = 2 << 20 }; /* what one page table covers: a huge page */
+
+/* Puts the seed right before a multiple of that, where as much is free. */
+static void settle(struct os_seed *seed, size_t bytes)
+{
+    size_t page_bytes = arn__os_page_bytes(), room = page_bytes + TABLE_BYTES + bytes;
+    char *start = map_with(NULL, room, PROT_NONE, 0);
+    if (start == NULL)
+        return;
+    uintptr_t behind = ((uintptr_t)start + page_bytes + TABLE_BYTES - 1) & -(uintptr_t)TABLE_BYTES;
+    char *place = (char *)behind - page_bytes, *end = start + room;
+    if (is_error(remap(seed->page, page_bytes, page_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place))) {
+        ARN__SYSTEM_CALL(SYS_munmap, start, room);
+        return;
+    }
+    seed->page = place;
+    if (place != start)
+        ARN__SYSTEM_CALL(SYS_munmap, start, place - start);
+    ARN__SYSTEM_CALL(SYS_munmap, (char *)behind, end - (char *)behind);
+}
+
+/* What is moved later has to have page tables to itself: a table that it shares with its neighbours goes along, and
+ * where there is a table no huge page is put. */
+static char *grow_apart(struct os_seed *seed, size_t bytes)
 {
     char *grown = grow(seed, bytes);
+    if (grown == NULL || bytes % TABLE_BYTES != 0 || (uintptr_t)grown % TABLE_BYTES == 0)
+        return grown;
+    ARN__SYSTEM_CALL(SYS_munmap, grown, bytes);
+    settle(seed, bytes);
+    return grow(seed, bytes);
+}
+
+enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
+{
+    char *grown = grow_apart(seed, bytes);
     if (grown == NULL)
         return OS_REFUSED;
     long answer = remap(grown, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, start);
