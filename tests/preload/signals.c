@@ -12,7 +12,7 @@
 #include "blocks.h"
 #include "self.h"
 
-enum { SIGNALS = 3000, SECONDS_AT_MOST = 2, SECONDS_UNTIL_HUNG = 60 };
+enum { SIGNALS = 3000, FORKS = 200, SECONDS_AT_MOST = 2, SECONDS_UNTIL_HUNG = 60 };
 
 static atomic_uint handled;
 static atomic_bool stop;
@@ -126,10 +126,13 @@ static void amid_threads(void)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* A handler that forks: the child may be inside a slow path of its own, and goes on. */
+/* A handler that forks: the child may be inside a slow path of its own, and goes on. The next signal may be there
+ * before this one's child has ended: whoever is interrupted comes no farther until there were enough. */
 static void handle_by_forking(int signal_number)
 {
     int saved = errno;
+    if (atomic_load(&handled) >= FORKS)
+        return;
     pid_t child = _Fork();
     CHECK(child >= 0);
     if (child == 0) {
@@ -162,7 +165,7 @@ static void forks_in_handler(void)
     CHECK(sigaction(SIGVTALRM, &action, NULL) == 0);
     CHECK(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
     time_t start = time(NULL);
-    while (!handled_enough(200, 5, start))
+    while (!handled_enough(FORKS, 5, start))
         large_blocks(&random);
     CHECK(setitimer(ITIMER_VIRTUAL, &never, NULL) == 0);
     _exit(0);
