@@ -232,15 +232,14 @@ __attribute__((noinline)) static void check_before_slowly(const struct descripto
     const char *before = block - block_bytes;
     const uint64_t *word = (const uint64_t *)block - BESIDE_WORDS;
     uint64_t tail = load_word(word + 3), says = tail ^ arn__tail_key(before);
-    if (before == arn__pool_base(d)) /* the one that is skipped: zeros */
-        says = tail ^ says_new;
     bool is_whole = says == says_new || is_out(says) || is_free(says);
     if (is_whole && is_own && !is_out(says)) {
         uint64_t fill = filled_word(says);
         is_whole = word[1] == fill && word[2] == fill &&
                    (block_bytes == LEAST_BYTES ? is_word_or_link(word[0], 0) : word[0] == fill);
     }
-    if (!is_whole)
+    /* The one that is skipped is zeros. */
+    if (!is_whole && (before != arn__pool_base(d) || (word[0] | word[1] | word[2] | tail) != 0))
         arn__misuse(function, before, before_start);
 }
 
