@@ -183,8 +183,9 @@ static void grown_from_seed(bool huge, const char *flag)
         memset(space + group, 1, group);
         EXPECT_NE(has_flag(space + group, flag), 0);
         EXPECT_EQ(has_flag(space, "rd") == 1, false); /* the rest is as it was */
-        /* No table of the seed's neighbours has come along. */
-        EXPECT_EQ((uintptr_t)(seed.page + page_bytes) % group, 0);
+        /* No table of the seed's neighbours has come along. An emulator puts what grows where it likes. */
+        if (!EMULATED)
+            EXPECT_EQ((uintptr_t)(seed.page + page_bytes) % group, 0);
         arn__os_unmap(space, bytes);
         arn__os_unmap(grown, bytes);
     }
