@@ -853,7 +853,7 @@ static const struct attack sure[] = {
     {"freed twice, first by realloc", twice_by_realloc, {SMALL, MEDIUM}, BOTH(SAYS("free: " DOUBLE))},
 
     {"written when free, many come and go", written_in_traffic, {LARGE, LARGE_PAGES},
-     GOES_ON_OR_FAULTS, SAYS_OR_FAULTS("malloc: " WAITING)},
+     GOES_ON_OR_FAULTS, SAYS_OR_FAULTS("malloc: " WAITING, "free: " WAITING)}, /* used again, or closed first */
     {"read when free, many come and go", read_in_traffic, {LARGE}, GOES_ON_OR_FAULTS, WAYS(HELD | DIES)},
     {"freed twice, many come and go", twice_in_traffic, {LARGE}, SAYS("free: " GONE), SAYS("free: " FOREIGN)},
     {"written 1 past the end, many come and go", past_in_traffic, {LARGE, LARGE_PAGES},
