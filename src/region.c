@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "edge.h"
 #include "guard.h"
 #include "hardened.h"
 #include "lock.h"
@@ -345,6 +346,7 @@ bool arn__region_start(void)
         give_back(base + arenas * ARENA_BYTES + page_bytes, start + bytes);
     }
     arn__guard_anchor(start);
+    arn__edges_close();
     return true;
 }
 
