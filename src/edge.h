@@ -2,8 +2,9 @@
  *
  * What the library trusts in its own variables, such as the root of the table, would lie among the program's, and
  * whoever runs off the end of an array would reach it. So arenite.o begins and ends its variables with pages that are
- * made inaccessible at the first block: edge_first.c is linked before all other files, edge_last.c behind. A shared
- * library needs none: what cannot be written lies below its variables, and the next library's headers above.
+ * made inaccessible: in the hardened build at the first block, else as the heap outgrows its first region.
+ * edge_first.c is linked before all other files, edge_last.c behind. A shared library needs none: what cannot be
+ * written lies below its variables, and the next library's headers above.
  */
 #ifndef ARENITE_EDGE_H
 #define ARENITE_EDGE_H

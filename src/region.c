@@ -346,7 +346,8 @@ bool arn__region_start(void)
         give_back(base + arenas * ARENA_BYTES + page_bytes, start + bytes);
     }
     arn__guard_anchor(start);
-    arn__edges_close();
+    if (GUARDED_ARENAS)
+        arn__edges_close();
     return true;
 }
 
@@ -422,6 +423,9 @@ static bool reserve_exactly(size_t arenas, unsigned slices)
         arn__os_huge(base, bytes, true);
     region->guard_bytes = (uint32_t)guard_bytes;
     enter(region, base, arenas, slices, 0);
+    /* Not at the start, where a small program would wait for four calls more. */
+    if (!GUARDED_ARENAS && region == arn__regions->next)
+        arn__edges_close();
     return true;
 }
 
