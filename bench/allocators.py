@@ -78,7 +78,7 @@ def arenite(library: str | None, build: Path) -> Allocator:
     """The library given, the build's, or an installed one."""
     if library is not None:
         return _open("arenite", library)
-    built = build.parent / ".libs" / "libarenite.so"
+    built = build.parent / "libarenite.so"
     if built.exists():
         return _open("arenite", str(built))
     for directory in ("/usr/local/lib", _system_directory(), "/usr/lib"):

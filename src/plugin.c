@@ -7,10 +7,7 @@
  * libc's dlopen looks at its caller, for $ORIGIN, run paths and the namespace. So these do not call it but
  * jump to it, with the return address that they found: assembly, for no compiler promises that.
  *
- * In the shared library alone: a static program has no plug-ins, and one into which arenite.o was linked need
- * not have dlopen. */
-#ifdef PIC
-
+ * A static program has no plug-ins: without dlsym, which weak references do not bring, these open nothing. */
 #include <arenite/arenite.h>
 #include <dlfcn.h>
 #include <stdatomic.h>
@@ -136,6 +133,4 @@ OPENER("dlmopen", "%edx");
             ".size " name ", . - " name "\n")
 OPENER("dlopen", "w1");
 OPENER("dlmopen", "w2");
-#endif
-
 #endif

@@ -206,7 +206,7 @@ static const char *configured_below_prefix(void)
     return NULL;
 }
 
-enum { PLACES = 4 };
+enum { PLACES = 3 };
 
 /* libarenite.so comes with the headers; what programs run with is the file that has the number too. */
 enum { RUNTIME_MAJOR = 0 };
@@ -216,10 +216,9 @@ static void places(const char *directories[PLACES])
 {
     const char *own = command_directory();
     const char *below = configured_below_prefix();
-    directories[0] = own == NULL ? NULL : text("%s/.libs", own); /* built, not installed */
-    directories[1] = own;
-    directories[2] = own == NULL || below == NULL ? NULL : text("%s/../%s", own, below);
-    directories[3] = ARN_LIBDIR;
+    directories[0] = own; /* built, not installed */
+    directories[1] = own == NULL || below == NULL ? NULL : text("%s/../%s", own, below);
+    directories[2] = ARN_LIBDIR;
 }
 
 bool library_find(const char *name, struct library *library)

@@ -20,7 +20,6 @@
 #include "options.h"
 #include "os.h"
 #include "pattern.h"
-#include "sanitized.h"
 #include "shim.h"
 
 enum { MIB = 1 << 20, MOST_HELD = 600 };
@@ -217,18 +216,12 @@ static void resume_once(void)
 
 static struct failing_play failing = {play_once, resume_once, 0};
 
-/* A process each is slow there. */
-static long step(void)
-{
-    return SANITIZED || EMULATED ? 7 : 1;
-}
-
 static void each_call_fails_alone(void)
 {
     failing_begin();
     long n = 1;
     while (play_in_child(&failing, n, n))
-        n += step();
+        n += failing_step();
     EXPECT_GT(n, 50);
     EXPECT_EQ(failing.failed, 0);
 }
@@ -243,7 +236,7 @@ static void each_call_and_all_after_it_fail(void)
     failing_begin();
     long n = 1;
     while (play_in_child(&failing, n, LONG_MAX))
-        n += step();
+        n += failing_step();
     EXPECT_GT(n, 50);
     EXPECT_EQ(failing.failed, 0);
 }
@@ -256,7 +249,7 @@ TEST(failure, of_all_calls_from_any_on_loses_nothing)
 static void bursts_fail(void)
 {
     failing_begin();
-    for (long n = 1; play_in_child(&failing, n, n + 4); n += 3 * step())
+    for (long n = 1; play_in_child(&failing, n, n + 4); n += 3 * failing_step())
         ;
     EXPECT_EQ(failing.failed, 0);
 }

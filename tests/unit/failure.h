@@ -9,6 +9,8 @@
 
 #include "options.h"
 #include "os.h"
+#include "sanitized.h"
+#include "shim.h"
 
 /* In a child: says why and ends it. */
 #define REQUIRE(condition_)                                                      \
@@ -26,6 +28,18 @@ struct failing_play {
     void (*resume)(void); /* after: all is well again */
     unsigned failed;      /* plays that broke, so far */
 };
+
+/* From one call that fails to the next that does: a process each is slow with sanitizers and under an emulator, and
+ * slower where invariants are checked. */
+static inline long failing_step(void)
+{
+#ifdef ARN_DEBUG
+    enum { CHECKED = 1 };
+#else
+    enum { CHECKED = 0 };
+#endif
+    return SANITIZED || EMULATED ? 7 : CHECKED ? 3 : 1;
+}
 
 /* Calls number first to last fail. True: the play made at least `first`, and not too many plays broke. */
 static inline bool play_in_child(struct failing_play *failing, long first, long last)

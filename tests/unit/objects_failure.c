@@ -22,11 +22,6 @@
 #include "size_class.h"
 
 enum { MIB = 1 << 20 };
-/* A process each is slow there. */
-static unsigned step(void)
-{
-    return SANITIZED || EMULATED ? 5 : 1;
-}
 
 static unsigned refused; /* calls that had no memory */
 
@@ -293,7 +288,7 @@ static void each_call_fails(long more)
     failing_begin();
     long n = 1;
     while (play_in_child(&failing, n, more < LONG_MAX ? n + more : more))
-        n += step();
+        n += failing_step();
     EXPECT_GT(n, 20);
     EXPECT_EQ(failing.failed, 0);
 }
@@ -373,7 +368,7 @@ static void play_with_few(unsigned few)
 
 static void few_blocks(void)
 {
-    for (unsigned few = 0; few < 60; few += few < 20 ? step() : 7) {
+    for (unsigned few = 0; few < 60; few += few < 20 ? (unsigned)failing_step() : 7) {
         pid_t child = fork();
         if (child == 0) {
             alarm(300);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "failure.h"
 #include "nodes.h"
 #include "os.h"
 #include "pattern.h"
@@ -518,7 +519,7 @@ static int play(long first, long last)
 static void each_call_fails(long more)
 {
     long n = 1;
-    for (int status = 0; status == 0; n++) {
+    for (int status = 0; status == 0; n += failing_step()) {
         pid_t child = fork();
         if (child == 0) {
             alarm(300);
