@@ -247,6 +247,8 @@ ARN__ENTRY static void *alloc_slow(size_t bytes, size_t alignment, unsigned clas
 
 ARN__ENTRY void *arn__malloc_slow(size_t last)
 {
+    if (last == SIZE_MAX) /* a request of nothing is one of the least that there is */
+        return arn__malloc_pooled(0, 1, 1);
     return alloc_slow(last + 1, 1, arn__class_of(last + 1), false);
 }
 
@@ -467,8 +469,6 @@ ARN__ENTRY __attribute__((noinline)) static void free_entering(void *pointer, co
     const char *misuse = NULL;
     struct heap *heap;
     if (!arn__pool_has_out(d, pointer)) {
-        if (pointer == NULL)
-            return;
         if (arn__sampled_has(pointer)) {
             free_sampled(pointer, function);
             return;
@@ -547,17 +547,34 @@ bool arn__may_be_ours(const void *pointer)
            (arn__kind(arn__descriptor(pointer)) != KIND_NONE || is_in_arena(pointer));
 }
 
+/* A block of a pool that is out; of few that are it may say no. */
+static inline bool is_out(const struct descriptor *d, const struct block *block)
+{
+    return arn__kind(d) == KIND_POOL && arn__pool_starts_block(d, block) &&
+           !arn__link_may_be(arn__link_below(block->link));
+}
+
+/* A large block in use. */
+static inline bool is_large(const struct descriptor *d, const void *pointer)
+{
+    return arn__large_starts(d, pointer) && arn__has_tract(pointer) && !arn__holds_objects(d);
+}
+
+__attribute__((noinline)) static size_t usable_slow(void *block, const char *function)
+{
+    const char *misuse = block == NULL ? NULL : misuse_of(block, used_after);
+    if (misuse != NULL)
+        say(function, block, misuse);
+    return block == NULL || misuse != NULL ? 0 : usable(block);
+}
+
 size_t arn__usable(void *block, const char *function)
 {
-    if (block == NULL)
-        return 0;
     block = arn__block_from_program(block);
-    const char *misuse = misuse_of(block, used_after);
-    if (misuse != NULL) {
-        say(function, block, misuse);
-        return 0;
-    }
-    return usable(block);
+    const struct descriptor *d = arn__descriptor(block);
+    if (is_out(d, block))
+        return arn__size_classes[d->class_idx].block_bytes;
+    return is_large(d, block) ? d->block_bytes : usable_slow(block, function);
 }
 
 /* To a block of its own, which the caller has tried to get; without one, a block that shrinks stays
@@ -650,22 +667,23 @@ static bool fits(size_t old_bytes, size_t bytes)
     return bytes <= old_bytes && (bytes > old_bytes / 2 || old_bytes <= 64);
 }
 
-ARN__ENTRY void *arn__realloc(void *block, size_t bytes, const char *function)
+/* A block in use that `bytes` change nothing of; of few that are it may say no. */
+static inline bool stays(void *block, size_t bytes)
 {
-    if (block == NULL)
-        return arn__malloc(bytes);
-    block = arn__block_from_program(block);
     const struct descriptor *d = arn__descriptor(block);
-    if (arn__pool_has_out(d, block)) {
-        if (bytes > 0 && fits(arn__size_classes[d->class_idx].block_bytes, bytes))
-            return block;
-    } else {
-        const char *misuse = misuse_of(block, used_after);
-        if (misuse != NULL) {
-            say(function, block, misuse);
-            errno = EINVAL;
-            return NULL;
-        }
+    if (is_out(d, block))
+        return bytes > 0 && fits(arn__size_classes[d->class_idx].block_bytes, bytes);
+    return is_large(d, block) && arn__large_is_made_for(d, bytes);
+}
+
+ARN__ENTRY __attribute__((noinline)) static void *realloc_slow(void *block, size_t bytes,
+                                                               const char *function)
+{
+    const char *misuse = misuse_of(block, used_after);
+    if (misuse != NULL) {
+        say(function, block, misuse);
+        errno = EINVAL;
+        return NULL;
     }
     if (bytes == 0) { /* as glibc has it */
         arn__free(block, function);
@@ -676,11 +694,22 @@ ARN__ENTRY void *arn__realloc(void *block, size_t bytes, const char *function)
         return NULL;
     }
     size_t old_bytes = usable(block);
-    if (arn__kind(d) >= KIND_RUN && bytes > POOLED_BYTES)
+    enum kind kind = arn__kind(arn__descriptor(block));
+    if (kind == KIND_POOL && fits(old_bytes, bytes))
+        return block;
+    if (kind >= KIND_RUN && bytes > POOLED_BYTES)
         return arn__traces(ARN_TRACE_BLOCKS)
                    ? resize_large_traced(block, old_bytes, bytes, function)
                    : resize_large(block, old_bytes, bytes, function, NULL);
     return move_to_new(block, old_bytes, bytes, function);
+}
+
+ARN__ENTRY void *arn__realloc(void *block, size_t bytes, const char *function)
+{
+    if (block == NULL)
+        return arn__malloc(bytes);
+    block = arn__block_from_program(block);
+    return stays(block, bytes) ? block : realloc_slow(block, bytes, function);
 }
 
 void arn__perturb(unsigned value)

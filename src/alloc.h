@@ -141,7 +141,8 @@ static inline void arn__free(void *pointer, const char *function)
     pointer = arn__block_from_program(pointer);
     uintptr_t index = arn__descriptor_index(pointer);
     if (__builtin_expect(!arn__is_own(&index, pointer), false)) {
-        arn__free_slow(pointer, function);
+        if (pointer != NULL)
+            arn__free_slow(pointer, function);
         return;
     }
     ARN__HIDE(index);

@@ -2,6 +2,7 @@
 #include "heap.h"
 
 #include <limits.h>
+#include <string.h>
 #include <sys/single_threaded.h>
 
 #include "diag.h"
@@ -26,6 +27,27 @@ void arn__heap_init(struct heap *heap)
         for (; i < arn__size_classes[c].block_bytes >> QUANTUM_SHIFT; i++)
             heap->list_index[i] = (uint8_t)(c * units);
     }
+}
+
+/* ---- the classes of a heap's pools ----
+ *
+ * Most threads have pools of a few: as one ends, the others are not looked at. */
+
+static void note_class(struct heap *heap, unsigned class_idx)
+{
+    heap->classes[class_idx / 64] |= (uint64_t)1 << (class_idx % 64);
+}
+
+/* The first one from `class_idx` on; CLASSES: there is none. */
+static unsigned next_class(const struct heap *heap, unsigned class_idx)
+{
+    while (class_idx < CLASSES) {
+        uint64_t left = heap->classes[class_idx / 64] >> (class_idx % 64);
+        if (left != 0)
+            return class_idx + (unsigned)__builtin_ctzll(left);
+        class_idx = (class_idx / 64 + 1) * 64;
+    }
+    return CLASSES;
 }
 
 /* ---- quarantine ---- */
@@ -75,6 +97,7 @@ static void unlink_pool(struct descriptor **first, struct descriptor *pool)
 
 static void link_partial(struct heap *heap, struct descriptor *pool)
 {
+    note_class(heap, pool->class_idx);
     link_pool(&heap->partial[pool->class_idx], pool);
     heap->held_slices += shape_of(pool)->slices;
 }
@@ -159,6 +182,7 @@ static void set_resting(struct descriptor *pool, bool resting)
 
 static void begin_rest(struct heap *heap, struct descriptor *pool, unsigned freed)
 {
+    note_class(heap, pool->class_idx);
     set_resting(pool, true);
     pool->local.needed = shape_of(pool)->threshold - freed;
     link_pool(&heap->resting[pool->class_idx], pool);
@@ -349,6 +373,7 @@ static void note_extent(struct heap *heap, const struct descriptor *pool)
 static void begin_current(struct heap *heap, struct descriptor *pool, unsigned listed)
 {
     struct free_list *list = &heap->lists[pool->class_idx].free;
+    note_class(heap, pool->class_idx);
     heap->current[pool->class_idx] = pool;
     note_extent(heap, pool);
     list->first = pool->local.first;
@@ -502,7 +527,7 @@ static struct descriptor *retire_current(struct heap *heap, unsigned class_idx)
 static void wake_all(struct heap *heap)
 {
     heap->rests_alone = false;
-    for (unsigned c = 0; c < CLASSES; c++) {
+    for (unsigned c = next_class(heap, 0); c < CLASSES; c = next_class(heap, c + 1)) {
         struct descriptor *pool;
         while ((pool = heap->resting[c]) != NULL) {
             end_rest(heap, pool);
@@ -537,7 +562,7 @@ void arn__heap_collect(struct heap *heap)
 {
     release_quarantine(heap);
     arn__heap_wake(heap);
-    for (unsigned c = 0; c < CLASSES; c++) {
+    for (unsigned c = next_class(heap, 0); c < CLASSES; c = next_class(heap, c + 1)) {
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL && pool->local.needed == 0)
             release(pool);
@@ -554,7 +579,7 @@ void arn__heap_collect(struct heap *heap)
 
 static void abandon_current(struct heap *heap)
 {
-    for (unsigned c = 0; c < CLASSES; c++) {
+    for (unsigned c = next_class(heap, 0); c < CLASSES; c = next_class(heap, c + 1)) {
         struct descriptor *pool = retire_current(heap, c);
         if (pool != NULL)
             give_up(heap, pool);
@@ -564,7 +589,7 @@ static void abandon_current(struct heap *heap)
 static unsigned current_slices(const struct heap *heap)
 {
     unsigned slices = 0;
-    for (unsigned c = 0; c < CLASSES; c++) {
+    for (unsigned c = next_class(heap, 0); c < CLASSES; c = next_class(heap, c + 1)) {
         if (heap->current[c] != NULL)
             slices += arn__size_classes[c].slices;
     }
@@ -575,7 +600,7 @@ bool arn__heap_abandon_but_current(struct heap *heap)
 {
     release_quarantine(heap);
     wake_all(heap);
-    for (unsigned c = 0; c < CLASSES; c++) {
+    for (unsigned c = next_class(heap, 0); c < CLASSES; c = next_class(heap, c + 1)) {
         struct descriptor *pool;
         while ((pool = heap->partial[c]) != NULL) {
             unlink_partial(heap, pool);
@@ -593,4 +618,5 @@ void arn__heap_abandon(struct heap *heap)
 {
     arn__heap_abandon_but_current(heap);
     abandon_current(heap);
+    memset(heap->classes, 0, sizeof heap->classes);
 }

@@ -34,6 +34,8 @@ enum {
     QUARANTINE_PLACES = QUARANTINE_SMALL + QUARANTINE_MEDIUM + QUARANTINE_LARGE,
 };
 
+enum { CLASS_WORDS = (CLASSES + 63) / 64 };
+
 struct thread;
 
 /* 16 bytes: a class's is found by a shift. */
@@ -63,6 +65,7 @@ struct heap {
     struct descriptor *current[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
+    uint64_t classes[CLASS_WORDS];       /* a bit for each class that there may be such pools of, or empty ones */
     bool rests_alone;                    /* some of them since this was the only thread */
     uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
     size_t held_slices;                  /* of pools that are partial or resting */

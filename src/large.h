@@ -60,4 +60,14 @@ static inline bool arn__large_starts(const struct descriptor *d, const void *poi
            ((uintptr_t)pointer & (SLICE_BYTES - 1)) == 0;
 }
 
+/* A large block that arn__large_resize would leave as it is. */
+static inline bool arn__large_is_made_for(const struct descriptor *d, size_t bytes)
+{
+    size_t most = d->block_bytes;
+    size_t too_few = arn__kind(d) == KIND_SPAN  ? (size_t)(d->units - 1) * ARENA_BYTES
+                     : arn__kind(d) == KIND_RUN ? most - SLICE_BYTES
+                                                : most - arn__os_page_bytes();
+    return bytes > POOLED_BYTES && bytes > too_few && bytes <= most;
+}
+
 #endif
