@@ -45,6 +45,7 @@ SAME(thread, token, thread, token);
 /* Gives back what this thread can spare, so that a request that found no memory may. */
 static void reclaim(struct heap *heap)
 {
+    arn__spares_free_all(&heap->spares);
     arn__heap_collect(heap);
     arn__thread_collect_others(heap);
     arn__purge_to(0);
@@ -235,6 +236,21 @@ ARN__ENTRY __attribute__((noinline)) static void *alloc_sampled(const struct req
     return block;
 }
 
+/* Without entering: a handler that comes meanwhile is to enter nothing. NULL: there is none, or more to it. */
+static inline void *take_spare(size_t bytes, size_t alignment)
+{
+    struct heap *heap = arn__thread.own;
+    if (CHECKED_BLOCKS || arn__thread.inside || heap == NULL || !arn__thread_is_settled() ||
+        arn__thread_is_watched() || arn__sampled_is_on())
+        return NULL;
+    arn__thread.inside = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    void *block = arn__spares_take(&heap->spares, bytes, alignment);
+    atomic_signal_fence(memory_order_seq_cst);
+    arn__thread.inside = false;
+    return block;
+}
+
 /* By the class if there is one, else as a large block. */
 ARN__ENTRY static void *alloc_slow(size_t bytes, size_t alignment, unsigned class_idx, bool zeroed)
 {
@@ -245,11 +261,20 @@ ARN__ENTRY static void *alloc_slow(size_t bytes, size_t alignment, unsigned clas
     return arn__traces(ARN_TRACE_BLOCKS) ? alloc_traced(&request) : alloc(&request, NULL);
 }
 
+/* What no pool serves. */
+ARN__ENTRY static void *alloc_unpooled(size_t bytes, size_t alignment, bool zeroed)
+{
+    void *spare = take_spare(bytes, alignment);
+    if (spare == NULL)
+        return alloc_slow(bytes, alignment, NO_CLASS, zeroed);
+    return zeroed ? memset(spare, 0, bytes) : spare;
+}
+
 ARN__ENTRY void *arn__malloc_slow(size_t last)
 {
     if (last == SIZE_MAX) /* a request of nothing is one of the least that there is */
         return arn__malloc_pooled(0, 1, 1);
-    return alloc_slow(last + 1, 1, arn__class_of(last + 1), false);
+    return alloc_unpooled(last + 1, 1, false);
 }
 
 ARN__ENTRY void *arn__malloc_refill(size_t bytes)
@@ -276,7 +301,9 @@ ARN__ENTRY void *arn__calloc(size_t count, size_t bytes)
      * the last occasion before that runs, and this one perhaps sleeps. */
     if (__builtin_expect(heap->rests_alone, false) && !__libc_single_threaded)
         return alloc_slow(total, 1, class_idx, true);
-    void *block = class_idx == NO_CLASS ? NULL : pop_zeroed(heap, class_idx, total, false);
+    if (class_idx == NO_CLASS)
+        return alloc_unpooled(total, 1, true);
+    void *block = pop_zeroed(heap, class_idx, total, false);
     return block != NULL ? block : alloc_slow(total, 1, class_idx, true);
 }
 
@@ -289,7 +316,7 @@ ARN__ENTRY void *arn__aligned_slow(size_t alignment, size_t bytes)
     if (bytes == 0 && alignment <= POOLED_BYTES)
         return arn__malloc_pooled(arn__aligned_last(0, alignment), alignment, 1);
     return alignment <= QUANTUM_BYTES ? arn__malloc(bytes)
-                                      : alloc_slow(bytes, alignment, NO_CLASS, false);
+                                      : alloc_unpooled(bytes, alignment, false);
 }
 
 /* What this thread's lists were filled with before. */
@@ -343,6 +370,18 @@ static bool is_in_arena(const void *pointer)
     return arena->state != ARENA_NONE && arn__slice_in_arena(pointer) < arena->slices;
 }
 
+/* In a span that is free and waits with a heap. Longer ones do not. */
+static bool is_in_spare_span(const void *pointer)
+{
+    uintptr_t base = (uintptr_t)pointer & ~(uintptr_t)(ARENA_BYTES - 1);
+    for (unsigned back = 0; back < SPARE_MOST_BYTES / ARENA_BYTES; back++, base -= ARENA_BYTES) {
+        const struct descriptor *d = arn__descriptor_if_ours((void *)base);
+        if (arn__kind(d) == KIND_SPAN)
+            return arn__has_flag(d, LARGE_SPARE) && d->units > back;
+    }
+    return false;
+}
+
 /* Why this address, whose slice is free or not ours, is not a block. */
 static const char *why_not(const void *pointer)
 {
@@ -352,7 +391,7 @@ static const char *why_not(const void *pointer)
         return foreign;
     switch (arn__arena(pointer)->state) {
     case ARENA_SPAN:
-        return inside_large;
+        return is_in_spare_span(pointer) ? released : inside_large;
     case ARENA_FREE:
         return released;
     case ARENA_SLICED: {
@@ -361,7 +400,9 @@ static const char *why_not(const void *pointer)
         unsigned slice = arn__slice_in_arena(pointer);
         for (unsigned back = 1; back <= slice; back++) {
             if (arn__kind(d - back) == KIND_RUN)
-                return (d - back)->units > back ? inside_large : released;
+                return (d - back)->units > back && !arn__has_flag(d - back, LARGE_SPARE)
+                           ? inside_large
+                           : released;
         }
         return released;
     }
@@ -403,6 +444,7 @@ static const char *misuse_of(const void *pointer, const char *twice)
         return object;
     if (arn__kind(d) != KIND_POOL)
         return arn__large_starts(d, pointer)      ? NULL
+               : arn__has_flag(d, LARGE_SPARE)    ? released
                : arn__has_flag(d, LARGE_DEFERRED) ? twice
                                                   : not_start;
     if (!arn__pool_starts_block(d, pointer))
@@ -491,9 +533,49 @@ ARN__ENTRY __attribute__((noinline)) static void free_entering(void *pointer, co
         say(function, pointer, misuse);
 }
 
+__attribute__((noinline)) static void free_spare(void *block)
+{
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return; /* in a child that is not to be mended yet: lost */
+    arn__spares_free(block);
+    arn__thread_leave(heap);
+}
+
+/* A run or span that its thread keeps, without entering. False: there is more to it. */
+static inline bool keep_spare(struct descriptor *d, void *pointer)
+{
+    unsigned slices = arn__large_slices(d);
+    struct heap *heap = arn__thread.own;
+    if (CHECKED_BLOCKS || slices == 0 || !arn__large_starts(d, pointer) ||
+        !arn__has_tract(pointer) || heap == NULL || arn__thread.inside ||
+        !arn__thread_is_settled() || arn__thread_is_watched())
+        return false;
+    void *evicted;
+    arn__thread.inside = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    bool kept = arn__spares_keep(&heap->spares, d, pointer, slices, &evicted);
+    atomic_signal_fence(memory_order_seq_cst);
+    arn__thread.inside = false;
+    if (__builtin_expect(evicted != NULL, false))
+        free_spare(evicted);
+    return kept;
+}
+
+ARN__ENTRY __attribute__((noinline)) static void
+free_large(struct descriptor *d, void *pointer, const char *function)
+{
+    if (!keep_spare(d, pointer))
+        free_entering(pointer, function);
+}
+
 ARN__ENTRY void arn__free_slow(void *pointer, const char *function)
 {
     struct descriptor *d = arn__descriptor(pointer);
+    if (arn__kind(d) >= KIND_RUN) {
+        free_large(d, pointer, function);
+        return;
+    }
     if (arn__thread_is_settled() && !arn__thread_is_watched()) {
         bool holds = arn__heap_may_hold(ARN__PEEK(arn__thread.heap), d);
         /* A handler that forks now must not have its child mend the heap: this push goes on there. */
@@ -726,6 +808,7 @@ bool arn__trim(size_t keep_bytes)
     struct heap *heap = arn__thread_enter();
     if (heap == NULL)
         return false;
+    arn__spares_free_all(&heap->spares);
     arn__heap_collect(heap);
     arn__thread_collect_others(heap);
     bool closed = arn__large_waiting() > keep_bytes && arn__large_release() > 0;

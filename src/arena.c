@@ -595,7 +595,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     char *base = region->base + idx * ARENA_BYTES;
     struct arena *arena = arn__arena(base);
     struct descriptor *d = arn__descriptor(base);
-    if (arn__kind(d) == KIND_SPAN && d->units > 0) {
+    if (arn__kind(d) == KIND_SPAN && !arn__has_flag(d, LARGE_SPARE) && d->units > 0) {
         size_t arenas = d->units;
         for (size_t i = 0; i < arenas; i++) {
             arena = arn__arena(base + i * ARENA_BYTES);
@@ -619,7 +619,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
             add(&arn__arena_totals.carved_bytes, arn__carved_bytes(d + i));
         } else if (arn__kind(d + i) == KIND_GUARD) {
             held |= mask_of(i, 1);
-        } else if (arn__kind(d + i) == KIND_RUN) {
+        } else if (arn__kind(d + i) == KIND_RUN && !arn__has_flag(d + i, LARGE_SPARE)) {
             slices = d[i].units;
             held |= mask_of(i, slices);
         } else {

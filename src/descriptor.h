@@ -66,6 +66,7 @@ struct free_list {
 enum {
     LARGE_OBJECT = 16,   /* it holds an object: see object/typed_pool.h */
     POOL_FRESH = 16,     /* memory past `last` has never been written: it reads as zero */
+    LARGE_SPARE = 32,    /* a run or span that is free, and waits with a heap: see spares.h */
     POOL_RECOVER = 32,   /* after fork: lists may be torn; free blocks are found by their links */
     LARGE_DEFERRED = 64, /* a signal handler has freed it, to be given back later */
     POOL_RESTING = 128,  /* full, and kept by its owner: see heap.c */

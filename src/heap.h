@@ -13,6 +13,7 @@
 
 #include "pool.h"
 #include "size_class.h"
+#include "spares.h"
 #include "tenure.h"
 
 enum {
@@ -81,6 +82,7 @@ struct heap {
     _Atomic(struct thread *) seat;
     uint64_t chance; /* what the next number of chance is made of; 0: there is no quarantine */
     struct block *quarantine[QUARANTINE_PLACES]; /* wiped, or NULL: see quarantine.h */
+    struct spares spares;
     bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
     unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
     int64_t until_sampled; /* blocks; 0: not begun. See sampled.h */

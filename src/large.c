@@ -372,16 +372,11 @@ bool arn__large_unmap(void *block)
 
 /* ---- all of them ---- */
 
-static bool fits_run(size_t bytes, size_t alignment)
-{
-    return bytes <= ARENA_BYTES && alignment <= SLICE_BYTES;
-}
-
 /* As a run it would take a sixteenth more than it needs, with what is left beside it in the arena. A span
  * needs arenas in a row. */
 static bool wastes(size_t bytes, size_t alignment)
 {
-    if (!fits_run(bytes, alignment))
+    if (!arn__large_fits_run(bytes, alignment))
         return true;
     size_t taken = ARENA_BYTES / (ARENA_BYTES / round_up(bytes, SLICE_BYTES));
     return taken - bytes > taken / 16;
@@ -389,7 +384,7 @@ static bool wastes(size_t bytes, size_t alignment)
 
 static void *alloc_in_arenas(size_t bytes, size_t alignment, bool zeroed, enum growth growth)
 {
-    void *block = fits_run(bytes, alignment) ? alloc_run(bytes, zeroed, growth)
+    void *block = arn__large_fits_run(bytes, alignment) ? alloc_run(bytes, zeroed, growth)
                                              : alloc_span(bytes, alignment, zeroed, growth);
     arn__purge_settle();
     return block;
@@ -399,7 +394,7 @@ static void *alloc_in_arenas(size_t bytes, size_t alignment, bool zeroed, enum g
  * the pages that it needs and no more; at last those that arenas were to have. */
 static void *alloc_tight(size_t bytes, size_t alignment, bool zeroed)
 {
-    bool fits = fits_run(bytes, alignment) || bytes > ARENA_BYTES / 2;
+    bool fits = arn__large_fits_run(bytes, alignment) || bytes > ARENA_BYTES / 2;
     void *block = fits ? alloc_in_arenas(bytes, alignment, zeroed, NO_GROWTH) : NULL;
     if (block == NULL)
         block = alloc_map(bytes, alignment);
@@ -492,6 +487,14 @@ bool arn__large_defer(void *block)
 void arn__large_free_deferred(void *block)
 {
     free_from(block, LARGE_DEFERRED);
+}
+
+/* ---- spares ---- */
+
+void arn__large_free_spare(void *block)
+{
+    free_from(block, LARGE_SPARE);
+    arn__purge_settle();
 }
 
 size_t arn__large_waiting(void)

@@ -39,6 +39,50 @@ bool arn__large_unmap(void *block);
 bool arn__large_defer(void *block);
 void arn__large_free_deferred(void *block);
 
+/* Slices of a run or span in use; 0: it is none. */
+static inline unsigned arn__large_slices(const struct descriptor *d)
+{
+    /* acquire: see arn__has_flag. */
+    unsigned kind_flags = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
+    return kind_flags == KIND_RUN    ? d->units
+           : kind_flags == KIND_SPAN ? d->units * ARENA_SLICES
+                                     : 0;
+}
+
+static inline bool arn__large_fits_run(size_t bytes, size_t alignment)
+{
+    return bytes <= ARENA_BYTES && alignment <= SLICE_BYTES;
+}
+
+/* Slices that a run or span of so many bytes has. */
+static inline size_t arn__large_slices_for(size_t bytes, size_t alignment)
+{
+    size_t unit = arn__large_fits_run(bytes, alignment) ? SLICE_BYTES : ARENA_BYTES;
+    return ((bytes + unit - 1) & ~(unit - 1)) / SLICE_BYTES;
+}
+
+/* A run or span in use becomes a spare; false: somebody else frees it, or has. It is taken out again for `bytes`, of
+ * which it has the slices; false: it is none any more. Or it is freed. */
+static inline bool arn__large_keep(struct descriptor *d)
+{
+    uint8_t kind = (uint8_t)arn__kind(d);
+    return atomic_compare_exchange_strong(&d->kind_flags, &kind, (uint8_t)(kind | LARGE_SPARE));
+}
+static inline bool arn__large_take_again(void *block, size_t bytes)
+{
+    struct descriptor *d = arn__descriptor(block);
+    uint8_t spare = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
+    if (spare != (KIND_RUN | LARGE_SPARE) && spare != (KIND_SPAN | LARGE_SPARE))
+        return false;
+    if (d->block_bytes < bytes) { /* of a span it tells how far pages were written */
+        size_t page_bytes = arn__os_page_bytes();
+        size_t unit = page_bytes > SLICE_BYTES ? page_bytes : SLICE_BYTES;
+        d->block_bytes = (bytes + unit - 1) & ~(unit - 1);
+    }
+    return atomic_compare_exchange_strong(&d->kind_flags, &spare, spare & (uint8_t)~LARGE_SPARE);
+}
+void arn__large_free_spare(void *block);
+
 /* How many bytes of freed large blocks are still here; and gives them back to the OS. */
 size_t arn__large_waiting(void);
 size_t arn__large_release(void);
@@ -56,7 +100,7 @@ void *arn__large_alloc_growing(size_t bytes);
 /* Is this the start of a large block? */
 static inline bool arn__large_starts(const struct descriptor *d, const void *pointer)
 {
-    return arn__kind(d) >= KIND_RUN && !arn__has_flag(d, LARGE_DEFERRED) &&
+    return arn__kind(d) >= KIND_RUN && !arn__has_flag(d, LARGE_DEFERRED | LARGE_SPARE) &&
            ((uintptr_t)pointer & (SLICE_BYTES - 1)) == 0;
 }
 

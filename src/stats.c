@@ -50,6 +50,17 @@ LOOKS_AT_OTHERS static size_t count_used(const struct descriptor *pool, const ch
     return out > remote ? out - remote : 0;
 }
 
+LOOKS_AT_OTHERS static void count_large(struct census *census, const struct descriptor *d,
+                                        size_t *blocks, size_t *bytes)
+{
+    if (arn__has_flag(d, LARGE_SPARE)) {
+        census->dirty_bytes += d->block_bytes;
+    } else {
+        (*blocks)++;
+        *bytes += d->block_bytes;
+    }
+}
+
 LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct descriptor *d,
                                             const char *base)
 {
@@ -70,12 +81,10 @@ LOOKS_AT_OTHERS static unsigned count_slice(struct census *census, const struct 
         census->object_bytes += (size_t)arn__size_classes[d->class_idx].slices * SLICE_BYTES;
         return arn__size_classes[d->class_idx].slices;
     case KIND_RUN:
-        census->runs++;
-        census->run_bytes += d->block_bytes;
+        count_large(census, d, &census->runs, &census->run_bytes);
         return d->units;
     case KIND_SPAN:
-        census->spans++;
-        census->span_bytes += d->block_bytes;
+        count_large(census, d, &census->spans, &census->span_bytes);
         return d->units * ARENA_SLICES;
     default:
         return 1;
@@ -110,7 +119,7 @@ bool arn__census(struct census *census)
     census->maps = atomic_load(&arn__large_totals.maps);
     census->map_bytes = atomic_load(&arn__large_totals.map_bytes);
     arn__sampled_count(&census->sampled, &census->sampled_bytes);
-    census->dirty_bytes = atomic_load(&arn__arena_totals.dirty_bytes) + arn__large_waiting();
+    census->dirty_bytes += atomic_load(&arn__arena_totals.dirty_bytes) + arn__large_waiting();
     census->metadata_bytes = descriptor_bytes(census->opened_bytes) + arn__meta_bytes();
     arn__thread_leave(heap);
     return true;

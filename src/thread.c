@@ -127,6 +127,7 @@ static void mend(struct heap *survivor)
     memset(&arn__orphan_heap, 0, sizeof arn__orphan_heap);
     atomic_store(&deferred_blocks, NULL); /* lost: the list is not to be trusted */
     arn__large_after_fork();
+    arn__spares_after_fork(survivor == NULL ? NULL : &survivor->spares);
     arn__meta_after_fork();
     abandon_pools(survivor);
     arn__arena_rebuild();
@@ -307,6 +308,7 @@ static struct heap *take_dead_heap(void)
         struct heap *heap = next_to_look_at == NULL ? all_heaps : next_to_look_at;
         next_to_look_at = heap->next;
         if (is_forsaken(heap)) {
+            arn__spares_free_all(&heap->spares);
             arn__heap_abandon(heap);
             return heap;
         }
@@ -404,6 +406,7 @@ static void thread_exits(void *argument)
         return;
     if (arn__thread_enter() != heap)
         return;
+    arn__spares_free_all(&heap->spares);
     bool holds = arn__heap_abandon_but_current(heap);
     arn__thread.departed = true;
     arn__thread.own = NULL;

@@ -1,0 +1,276 @@
+/* spares.c - what a thread keeps of freed large blocks, and gives back. */
+#include "spares.h"
+
+#include <arenite/arenite.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arena.h"
+#include "options.h"
+#include "pattern.h"
+#include "sanitized.h"
+#include "shim.h"
+
+enum { KIB = 1 << 10, MIB = 1 << 20 };
+
+static size_t live_bytes(void)
+{
+    return atomic_load(&arn__arena_totals.live_bytes);
+}
+
+static size_t dirty_bytes(void)
+{
+    struct arn_stats stats;
+    arn_stats(&stats);
+    return stats.dirty_bytes;
+}
+
+static size_t used_bytes(void)
+{
+    struct arn_stats stats;
+    arn_stats(&stats);
+    return stats.used_bytes;
+}
+
+/* ---- handing out again ---- */
+
+static const size_t sizes[] = {32769, 40000, 16384 * 3, 200000, 262144, 262145, 700000, 1 * MIB};
+
+static void comes_again(size_t bytes)
+{
+    char *block = arn_malloc(bytes);
+    memset(block, 1, bytes);
+    size_t used = used_bytes();
+    arn_free(block);
+    EXPECT_LT(used_bytes(), used);
+    char *again = arn_malloc(bytes);
+    EXPECT_EQ(again, block);
+    EXPECT_EQ(used_bytes(), used);
+    EXPECT_GE(arn_malloc_usable_size(again), bytes);
+    arn_free(again);
+    char *zeroed = arn_calloc(1, bytes);
+    EXPECT_EQ(zeroed, block);
+    EXPECT_TRUE(pattern_zero(zeroed, bytes));
+    arn_free(zeroed);
+    arn__arena_verify();
+}
+
+TEST_EACH(spares, a_freed_large_block_is_the_next_of_its_size, size_t, bytes, sizes)
+{
+    IN_OWN_PROCESS(comes_again(bytes));
+}
+
+static void fits_exactly(void)
+{
+    char *block = arn_malloc(100000), *kept = arn_malloc(100000);
+    arn_free(block);
+    char *smaller = arn_malloc(80000), *larger = arn_malloc(120000);
+    EXPECT_NE(smaller, block);
+    EXPECT_NE(larger, block);
+    char *aligned = arn_aligned_alloc(16384, 100000);
+    EXPECT_EQ(aligned, block);
+    char *wide = arn_aligned_alloc(256 * KIB, 100000);
+    EXPECT_EQ((uintptr_t)wide % (256 * KIB), 0);
+    arn_free(wide);
+    char *wider = arn_aligned_alloc(2 * MIB, 100000);
+    EXPECT_EQ((uintptr_t)wider % (2 * MIB), 0);
+    char *const blocks[] = {kept, smaller, larger, aligned, wider};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        arn_free(blocks[i]);
+    EXPECT_EQ(used_bytes(), 0);
+    arn__arena_verify();
+}
+
+TEST(spares, a_block_is_handed_out_again_where_it_has_the_slices_and_the_alignment)
+{
+    IN_OWN_PROCESS(fits_exactly());
+}
+
+/* What a span's block says of how far pages were written must hold when they are free again. */
+static void tells_what_was_written(void)
+{
+    char *block = arn_malloc(300 * KIB), *others[] = {arn_malloc(1 * MIB), arn_malloc(1 * MIB)};
+    arn_free(block);
+    char *longer = arn_malloc(500 * KIB);
+    EXPECT_EQ(longer, block);
+    memset(longer, 2, 500 * KIB);
+    arn_free(longer);
+    arn_free(others[0]);
+    arn_free(others[1]); /* for which the first goes back to its arenas */
+    char *zeroed = arn_calloc(1, 500 * KIB);
+    EXPECT_EQ(zeroed, block);
+    EXPECT_TRUE(pattern_zero(zeroed, 500 * KIB));
+    arn_free(zeroed);
+}
+
+TEST(spares, one_that_was_written_farther_is_zero_in_the_end)
+{
+    IN_OWN_PROCESS(tells_what_was_written());
+}
+
+/* ---- bounds ---- */
+
+static void keeps_few(void)
+{
+    enum { BLOCKS = 40 };
+    void *blocks[BLOCKS];
+    arn_free(arn_malloc(1));
+    size_t before = live_bytes();
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = arn_malloc(600 * KIB);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        arn_free(blocks[i]);
+    EXPECT_LE(live_bytes(), before + SPARES_MOST_BYTES);
+    EXPECT_GT(live_bytes(), before);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = arn_malloc(40000);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        arn_free(blocks[i]);
+    EXPECT_LE(live_bytes(), before + SPARES_MOST_BYTES);
+    EXPECT_EQ(used_bytes(), 0);
+    arn_malloc_trim(0);
+    EXPECT_LE(live_bytes(), before);
+    arn__arena_verify();
+}
+
+TEST(spares, few_are_kept_and_none_after_a_trim)
+{
+    IN_OWN_PROCESS(keeps_few());
+}
+
+static void keeps_none(size_t bytes)
+{
+    arn_free(arn_malloc(1));
+    size_t before = live_bytes();
+    arn_free(arn_malloc(bytes));
+    EXPECT_EQ(live_bytes(), before);
+}
+
+static void keeps_none_without_budget(void)
+{
+    arn_free(arn_malloc(1));
+    arn__options.purge_budget_bytes = 0;
+    keeps_none(40000);
+}
+
+TEST(spares, what_is_larger_is_not_kept_nor_anything_without_a_purge_budget)
+{
+    IN_OWN_PROCESS(keeps_none(2 * MIB));
+    IN_OWN_PROCESS(keeps_none(SPARE_MOST_BYTES + 1));
+    IN_OWN_PROCESS(keeps_none_without_budget());
+}
+
+/* ---- threads, children ---- */
+
+static void *frees_some(void *unused)
+{
+    arn_free(arn_malloc(40000));
+    arn_free(arn_malloc(300000));
+    return unused;
+}
+
+static void ends(void)
+{
+    arn_free(arn_malloc(1));
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, NULL, frees_some, NULL), 0);
+    pthread_join(thread, NULL);
+    arn_malloc_trim(0);
+    size_t before = live_bytes();
+    for (unsigned i = 0; i < 20; i++) {
+        ASSERT_EQ(pthread_create(&thread, NULL, frees_some, NULL), 0);
+        pthread_join(thread, NULL);
+    }
+    arn_malloc_trim(0);
+    EXPECT_EQ(dirty_bytes(), 0);
+    EXPECT_LE(live_bytes(), before);
+    /* The count of them all is right, too: this thread may still keep some. */
+    char *block = arn_malloc(1 * MIB);
+    arn_free(block);
+    EXPECT_EQ(arn_malloc(1 * MIB), block);
+}
+
+TEST(spares, a_thread_that_ends_leaves_none)
+{
+    IN_OWN_PROCESS(ends());
+}
+
+static atomic_bool stop;
+
+static void *keeps_and_takes(void *argument)
+{
+    uint64_t seed = (uintptr_t)argument;
+    while (!atomic_load(&stop)) {
+        void *blocks[6];
+        for (unsigned i = 0; i < 6; i++) {
+            size_t bytes = 33000 + (seed++ * 7919) % 600000;
+            blocks[i] = arn_malloc(bytes);
+            pattern_fill(blocks[i], bytes, seed);
+            if (!pattern_holds(blocks[i], bytes, bytes, seed))
+                abort();
+        }
+        for (unsigned i = 0; i < 6; i++)
+            arn_free(blocks[i]);
+    }
+    return NULL;
+}
+
+static void in_child(void)
+{
+    arn_free(arn_malloc(1)); /* which mends it */
+    arn__arena_verify();
+    size_t before = live_bytes();
+    for (unsigned round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            char *block = arn_calloc(1, sizes[i]);
+            if (block == NULL || !pattern_zero(block, sizes[i]))
+                _exit(1);
+            memset(block, 0xff, sizes[i]);
+            arn_free(block);
+        }
+    }
+    arn_malloc_trim(0);
+    arn__arena_verify();
+    if (dirty_bytes() > 0) /* as a spare is that nobody has */
+        _exit(2);
+    if (live_bytes() > before)
+        _exit(3);
+    void *blocks[] = {arn_malloc(1 * MIB), arn_malloc(1 * MIB)};
+    arn_free(blocks[0]);
+    arn_free(blocks[1]);
+    void *again[] = {arn_malloc(1 * MIB), arn_malloc(1 * MIB)};
+    if (memcmp(again, blocks, sizeof blocks) != 0)
+        _exit(4); /* those that are gone must not count */
+    _exit(0);
+}
+
+static void forks(void)
+{
+    pthread_t threads[3];
+    arn_free(arn_malloc(100000));
+    for (uintptr_t i = 0; i < 3; i++)
+        ASSERT_EQ(pthread_create(&threads[i], NULL, keeps_and_takes, (void *)(i + 1)), 0);
+    for (unsigned i = 0; i < 40; i++) {
+        arn_free(arn_malloc(100000));
+        pid_t child = fork();
+        if (child == 0)
+            in_child();
+        int status = -1;
+        waitpid(child, &status, 0);
+        EXPECT_EQ(status, 0);
+    }
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT_EQ(used_bytes(), 0);
+}
+
+TEST(spares, those_of_threads_that_a_child_does_not_have_are_free_there)
+{
+    if (SANITIZED || EMULATED)
+        SKIP("their own locks do not survive it");
+    IN_OWN_PROCESS(forks());
+}
