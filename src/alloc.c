@@ -236,6 +236,19 @@ ARN__ENTRY __attribute__((noinline)) static void *alloc_sampled(const struct req
     return block;
 }
 
+/* NULL: all that this thread has. */
+__attribute__((noinline)) static void free_spare(void *block)
+{
+    struct heap *heap = arn__thread_enter();
+    if (heap == NULL)
+        return; /* in a child that is not to be mended yet */
+    if (block != NULL)
+        arn__spares_free(block);
+    else
+        arn__spares_free_all(&heap->spares);
+    arn__thread_leave(heap);
+}
+
 /* Without entering: a handler that comes meanwhile is to enter nothing. NULL: there is none, or more to it. */
 static inline void *take_spare(size_t bytes, size_t alignment)
 {
@@ -248,6 +261,8 @@ static inline void *take_spare(size_t bytes, size_t alignment)
     void *block = arn__spares_take(&heap->spares, bytes, alignment);
     atomic_signal_fence(memory_order_seq_cst);
     arn__thread.inside = false;
+    if (block == NULL && arn__spares_missed(&heap->spares))
+        free_spare(NULL);
     return block;
 }
 
@@ -533,15 +548,6 @@ ARN__ENTRY __attribute__((noinline)) static void free_entering(void *pointer, co
         say(function, pointer, misuse);
 }
 
-__attribute__((noinline)) static void free_spare(void *block)
-{
-    struct heap *heap = arn__thread_enter();
-    if (heap == NULL)
-        return; /* in a child that is not to be mended yet: lost */
-    arn__spares_free(block);
-    arn__thread_leave(heap);
-}
-
 /* A run or span that its thread keeps, without entering. False: there is more to it. */
 static inline bool keep_spare(struct descriptor *d, void *pointer)
 {
@@ -562,8 +568,8 @@ static inline bool keep_spare(struct descriptor *d, void *pointer)
     return kept;
 }
 
-ARN__ENTRY __attribute__((noinline)) static void
-free_large(struct descriptor *d, void *pointer, const char *function)
+ARN__ENTRY __attribute__((noinline)) static void free_large(struct descriptor *d, void *pointer,
+                                                            const char *function)
 {
     if (!keep_spare(d, pointer))
         free_entering(pointer, function);

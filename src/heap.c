@@ -10,7 +10,7 @@
 #include "quarantine.h"
 #include "shard.h"
 
-enum { LOOKED_AT = 4 };
+enum { LOOKED_AT = 4, OWN_OFTEN = 3 };
 
 _Atomic bool arn__heaps_many;
 
@@ -165,7 +165,8 @@ static void release_an_empty(struct heap *heap)
  * A pool that fills is detached, for it must not be stranded with a thread that sleeps or ends; then
  * every free into it is an atomic operation. While there is no other thread it rests instead, and so it
  * does when its thread frees into it again: it is the heap's, frees into it take the fast path, and its
- * countdown ends when a threshold of its blocks is free. */
+ * countdown ends when a threshold of its blocks is free. After a few such the next pools of the class rest at once, until
+ * others are found to have freed into one: a thread that passes blocks on is to hold none. */
 
 static bool is_alone(void)
 {
@@ -191,9 +192,11 @@ static void begin_rest(struct heap *heap, struct descriptor *pool, unsigned free
 
 static bool rest(struct heap *heap, struct descriptor *pool)
 {
-    if (!is_alone())
+    bool alone = is_alone();
+    if (!alone &&
+        (heap->held_slices >= heap->held_most || heap->own_again[pool->class_idx] < OWN_OFTEN))
         return false;
-    heap->rests_alone = true;
+    heap->rests_alone = heap->rests_alone || alone;
     begin_rest(heap, pool, 0);
     return true;
 }
@@ -318,6 +321,9 @@ static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
         arn__shard_put(pool);
         return;
     }
+    if (ARN__PEEK(pool->filled_by) == arn__heap_number(heap) &&
+        heap->own_again[class_idx] < OWN_OFTEN)
+        heap->own_again[class_idx]++;
     arn__pool_set_owner(pool, arn__heap_number(heap));
     if (freed < shape_of(pool)->threshold)
         begin_rest(heap, pool, freed);
@@ -450,6 +456,8 @@ static bool wake_one(struct heap *heap, unsigned class_idx, unsigned most)
             pool->local.needed - 1 >= shape_of(pool)->threshold; /* see arn__free_emptied */
         if (taken == 0 && !ended)
             continue;
+        if (taken > 0)
+            heap->own_again[class_idx] = 0;
         end_rest(heap, pool);
         pool->local.needed -= taken;
         link_partial(heap, pool);
@@ -619,4 +627,5 @@ void arn__heap_abandon(struct heap *heap)
     arn__heap_abandon_but_current(heap);
     abandon_current(heap);
     memset(heap->classes, 0, sizeof heap->classes);
+    memset(heap->own_again, 0, sizeof heap->own_again);
 }

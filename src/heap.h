@@ -67,6 +67,8 @@ struct heap {
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
     uint64_t classes[CLASS_WORDS];       /* a bit for each class that there may be such pools of, or empty ones */
+    /* By class: full pools in a row that this thread freed into again, and no other into one that rested. */
+    uint8_t own_again[CLASSES];
     bool rests_alone;                    /* some of them since this was the only thread */
     uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
     size_t held_slices;                  /* of pools that are partial or resting */

@@ -55,7 +55,8 @@ bool arn__spares_keep(struct spares *spares, struct descriptor *d, void *block, 
 {
     size_t bytes = (size_t)slices * SLICE_BYTES;
     *evicted = NULL;
-    if (bytes > SPARE_MOST_BYTES || arn__memory_is_tight())
+    if (bytes > SPARE_MOST_BYTES || arn__memory_is_tight() ||
+        (spares->worth == 0 && spares->tries++ % SPARES_TRY != 0))
         return false;
     unsigned place = free_place(spares);
     if (place == SPARES || !has_room(bytes)) {
@@ -74,19 +75,31 @@ bool arn__spares_keep(struct spares *spares, struct descriptor *d, void *block, 
 
 void *arn__spares_take(struct spares *spares, size_t bytes, size_t alignment)
 {
-    if (bytes > SPARE_MOST_BYTES || bytes > arn__options.map_threshold_bytes)
-        return NULL;
-    size_t slices = arn__large_slices_for(bytes, alignment);
+    size_t slices = bytes <= arn__options.map_threshold_bytes
+                        ? arn__large_slices_for(bytes, alignment)
+                        : SIZE_MAX;
     for (unsigned place = 0; place < SPARES; place++) {
         void *block = spares->blocks[place];
         if (block == NULL || spares->slices[place] != slices ||
             ((uintptr_t)block & (alignment - 1)) != 0)
             continue;
         leave(spares, place);
-        if (arn__large_take_again(block, bytes))
-            return block;
+        if (!arn__large_take_again(block, bytes))
+            continue;
+        spares->worth += spares->worth < SPARES_WORTH_MOST;
+        return block;
     }
     return NULL;
+}
+
+bool arn__spares_missed(struct spares *spares)
+{
+    spares->worth -= spares->worth > 0;
+    for (unsigned place = 0; place < SPARES; place++) {
+        if (spares->blocks[place] != NULL)
+            return true;
+    }
+    return false;
 }
 
 void arn__spares_free(void *block)
