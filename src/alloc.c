@@ -555,7 +555,7 @@ static inline bool keep_spare(struct descriptor *d, void *pointer)
     struct heap *heap = arn__thread.own;
     if (CHECKED_BLOCKS || slices == 0 || !arn__large_starts(d, pointer) ||
         !arn__has_tract(pointer) || heap == NULL || arn__thread.inside ||
-        !arn__thread_is_settled() || arn__thread_is_watched())
+        !arn__thread_is_settled() || arn__thread_is_watched() || arn__sampled_is_on())
         return false;
     void *evicted;
     arn__thread.inside = true;

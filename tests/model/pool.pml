@@ -42,7 +42,8 @@
 #ifndef CARVES /* blocks in a page of a pool */
 #define CARVES CAPACITY
 #endif
-#ifndef FULL_REST /* 1: full pools may rest at once, as with the only thread, and be woken at any time */
+#ifndef FULL_REST /* 1: full pools may rest at once, as with the only thread or one that frees what it allocates, and
+                   * be woken at any time */
 #define FULL_REST 0
 #endif
 #ifndef COLLECTS /* 1: threads collect, which also reaps all shards; 0: an empty pool must be noticed

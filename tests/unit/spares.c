@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "options.h"
 #include "pattern.h"
+#include "sampled.h"
 #include "sanitized.h"
 #include "shim.h"
 
@@ -201,6 +202,19 @@ static void keeps_none_without_budget(void)
     arn_free(arn_malloc(1));
     arn__options.purge_budget_bytes = 0;
     keeps_none(40000);
+}
+
+/* Each large request may be one to sample then, and none would be served by a spare. */
+static void keeps_none_while_sampling(void)
+{
+    arn_free(arn_malloc(1));
+    ASSERT_TRUE(arn__sampled_begin(1 << 30));
+    keeps_none(40000);
+}
+
+TEST(spares, none_are_kept_while_blocks_are_sampled)
+{
+    IN_OWN_PROCESS(keeps_none_while_sampling());
 }
 
 TEST(spares, what_is_larger_is_not_kept_nor_anything_without_a_purge_budget)
