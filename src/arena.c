@@ -16,6 +16,8 @@ enum {
     LOOKED_AT = 4,        /* arenas of one list that are looked at: no walk is longer */
     DIRTY_LOOKED_AT = 32, /* before a system call, which takes longer */
     REUSED_SOON_MS = 1000,
+    THICK_ARENAS = 2 * GROUP_ARENAS, /* a span of so many has at least one group to itself */
+    TURNED_TIMES = 4,
     NO_KEY = ARENA_SLICES,
 };
 
@@ -43,9 +45,20 @@ static void subtract(_Atomic size_t *total, size_t bytes)
     add(total, (size_t)0 - bytes);
 }
 
+/* Of thick spans that were given back, since the start. */
+static size_t turned_bytes;
+
+/* What is probably full. */
 static size_t carved_bytes(void)
 {
     return atomic_load_explicit(&arn__arena_totals.carved_bytes, memory_order_relaxed);
+}
+
+/* The same for a span. A program that gives large blocks back will take others, and write them. A quarter is proof
+ * enough: most memory is opened before the first blocks go. */
+static size_t filled_bytes(size_t arenas)
+{
+    return carved_bytes() + (arenas < THICK_ARENAS ? 0 : TURNED_TIMES * turned_bytes);
 }
 
 static unsigned count(unsigned mask)
@@ -112,12 +125,10 @@ static void leave_dirty(struct arena *arena)
     arena->listed_dirty = false;
 }
 
-static void enter_dirty(struct arena *arena)
+static void enter_dirty(struct arena *arena, uint32_t now_ms)
 {
-    if (arena->listed_dirty)
-        return;
     arena->listed_dirty = true;
-    arena->dirty_ms = arn__os_now_ms();
+    arena->dirty_ms = now_ms;
     arena->dirty_next = NULL;
     arena->dirty_prev = dirty_last;
     if (dirty_last != NULL)
@@ -150,15 +161,21 @@ static void note_reuse(struct arena *arena, unsigned mask)
         arena->purged_ms = 0;
 }
 
-static void unhold(struct arena *arena, unsigned mask, unsigned touched)
+/* True: the arena is to enter the list of dirty ones. */
+static bool release(struct arena *arena, unsigned mask, unsigned touched)
 {
     ARN__ASSERT((arena->free & mask) == 0, "slices put back were held");
     arena->free = (uint16_t)(arena->free | mask);
     arena->dirty = (uint16_t)(arena->dirty | touched); /* what was dirty when taken still is */
     subtract(&arn__arena_totals.live_bytes, (size_t)count(mask) * SLICE_BYTES);
     add(&arn__arena_totals.dirty_bytes, (size_t)count(mask & arena->dirty) * SLICE_BYTES);
-    if ((mask & arena->dirty) != 0)
-        enter_dirty(arena);
+    return (mask & arena->dirty) != 0 && !arena->listed_dirty;
+}
+
+static void unhold(struct arena *arena, unsigned mask, unsigned touched)
+{
+    if (release(arena, mask, touched))
+        enter_dirty(arena, arn__os_now_ms());
 }
 
 /* ---- guards ----
@@ -368,16 +385,70 @@ static void hold_span(char *base, size_t arenas)
 /* Caller holds the lock. */
 static void unhold_span(char *base, size_t arenas, size_t touched_bytes)
 {
+    uint32_t now_ms = arn__os_now_ms();
     for (size_t i = 0; i < arenas; i++) {
         struct arena *arena = arn__arena(base + i * ARENA_BYTES);
         size_t touched = (touched_bytes + SLICE_BYTES - 1) / SLICE_BYTES;
         if (touched > ARENA_SLICES)
             touched = ARENA_SLICES;
-        unhold(arena, ALL_SLICES, mask_of(0, (unsigned)touched));
+        if (release(arena, ALL_SLICES, mask_of(0, (unsigned)touched)))
+            enter_dirty(arena, now_ms);
         arena->state = ARENA_FREE;
         touched_bytes -= touched_bytes < ARENA_BYTES ? touched_bytes : ARENA_BYTES;
     }
     arn__region_put(base, arenas);
+}
+
+/* ---- groups that become huge ----
+ *
+ * A group of small pages that was purged and is needed again at once takes 512 page faults again, or one. */
+
+/* All of it, a moment ago. */
+static bool was_purged(char *group, uint32_t now_ms)
+{
+    for (size_t i = 0; i < GROUP_ARENAS; i++) {
+        const struct arena *arena = arn__arena(group + i * ARENA_BYTES);
+        if (arena->purged_ms == 0 || arena->dirty != 0 ||
+            now_ms - arena->purged_ms >= REUSED_SOON_MS)
+            return false;
+    }
+    return !arn__region_group_is_huge(arn__arena(group));
+}
+
+static void put_back(char *start, const char *end)
+{
+    if (start != end)
+        arn__region_put(start, (size_t)(end - start) / ARENA_BYTES);
+}
+
+/* What lies there now is nothing of the heap's: held for good, as guards are. */
+static void lose(char *base, size_t bytes)
+{
+    hold_span(base, bytes / ARENA_BYTES);
+    for (size_t at = 0; at < bytes; at += ARENA_BYTES)
+        arn__arena(base + at)->state = ARENA_SLICED;
+    for (size_t at = 0; at < bytes; at += SLICE_BYTES)
+        atomic_store(&arn__descriptor(base + at)->kind_flags, KIND_GUARD);
+}
+
+/* Of a span that was just taken from its region and is not held yet. False: some of it is lost, the rest is back. */
+static bool thicken(char *base, size_t arenas)
+{
+    char *end = base + arenas * ARENA_BYTES;
+    char *group = (char *)(((uintptr_t)base + GROUP_BYTES - 1) & ~(uintptr_t)(GROUP_BYTES - 1));
+    uint32_t now_ms = arn__os_now_ms();
+    for (size_t bytes; group + GROUP_BYTES <= end; group += bytes + GROUP_BYTES) {
+        bytes = 0;
+        while (group + bytes + GROUP_BYTES <= end && was_purged(group + bytes, now_ms))
+            bytes += GROUP_BYTES;
+        if (bytes > 0 && !arn__region_thicken(group, bytes, filled_bytes(arenas))) {
+            lose(group, bytes);
+            put_back(base, group);
+            put_back(group + bytes, end);
+            return false;
+        }
+    }
+    return true;
 }
 
 static void hold_span_for_request(char *base, size_t arenas)
@@ -395,7 +466,10 @@ char *arn__span_take(size_t arenas, size_t alignment_arenas)
 char *arn__span_take_within(size_t arenas, size_t alignment_arenas, enum growth growth)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    char *base = arn__region_take(arenas, alignment_arenas, carved_bytes(), growth);
+    char *base;
+    do
+        base = arn__region_take(arenas, alignment_arenas, filled_bytes(arenas), growth);
+    while (base != NULL && arenas >= THICK_ARENAS && !thicken(base, arenas));
     if (base != NULL)
         hold_span_for_request(base, arenas);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
@@ -416,6 +490,7 @@ bool arn__span_take_at(char *base, size_t arenas)
 void arn__span_put(char *base, size_t arenas, size_t touched_bytes)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
+    turned_bytes += arenas < THICK_ARENAS ? 0 : arenas * ARENA_BYTES;
     unhold_span(base, arenas, touched_bytes);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
 }

@@ -273,7 +273,8 @@ enum os_grown arn__os_grow_at(struct os_seed *seed, void *start, size_t bytes)
     char *grown = grow_apart(seed, bytes);
     if (grown == NULL)
         return OS_REFUSED;
-    long answer = remap(grown, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, start);
+    long answer =
+        injected() ? -ENOMEM : remap(grown, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, start);
     if (!is_error(answer))
         return arn__os_open(start, bytes) ? OS_GROWN : OS_REFUSED;
     ARN__SYSTEM_CALL(SYS_munmap, grown, bytes);

@@ -6,9 +6,9 @@
 #include "os.h"
 
 enum {
-    SETTLES_PER_LOOK = 64, /* how often the clock is looked at */
-    BATCH_SLICES = 512,    /* 8 MiB in one call at most */
-    RAISED_MOST_BYTES = 64 << 20,
+    SETTLES_PER_LOOK = 64,   /* how often the clock is looked at */
+    BATCH_SLICES = 512,      /* 8 MiB in one call at most */
+    RAISED_BYTES = 64 << 20, /* at most, or half of what is alive */
     RAISED_HALVES_MS = 1000,
     RETRY_MS = 1000, /* after a purge that failed (locked pages) */
 };
@@ -33,6 +33,12 @@ static size_t base_budget(void)
     return share > least ? share : least;
 }
 
+static size_t raised_most_bytes(void)
+{
+    size_t half = load(&arn__arena_totals.live_bytes) / 2;
+    return half > RAISED_BYTES ? half : RAISED_BYTES;
+}
+
 /* Ranges that were needed again soon raise the budget; time lowers it. */
 static void adapt(uint32_t now_ms)
 {
@@ -40,13 +46,14 @@ static void adapt(uint32_t now_ms)
     if (reused > 0) {
         atomic_store_explicit(&arn__arena_totals.reused_bytes, 0, memory_order_relaxed);
         state.raised_bytes += reused;
-        if (state.raised_bytes > RAISED_MOST_BYTES)
-            state.raised_bytes = RAISED_MOST_BYTES;
         state.halved_ms = now_ms;
     } else if (now_ms - state.halved_ms > RAISED_HALVES_MS) {
         state.raised_bytes /= 2;
         state.halved_ms = now_ms;
     }
+    size_t most = raised_most_bytes();
+    if (state.raised_bytes > most)
+        state.raised_bytes = most;
 }
 
 /* Purges a range that is about the oldest, see arn__arena_take_oldest_dirty; the lock is not held while

@@ -496,12 +496,13 @@ void arn__huge_pace_took(struct huge_pace *of, uint64_t ns)
     of->skips = of->last_skips;
 }
 
-/* What is full of blocks wastes little of a huge page: that is what pools have carved. A large block may
- * be large and hardly touched, as may the pools of many threads. A small heap pays nothing. */
-static bool wants_huge(size_t bytes, size_t carved_bytes)
+/* What is full of blocks wastes little of a huge page: that is what pools have carved, and large blocks of a program
+ * that frees such, too. Another one's may be large and hardly touched, as may the pools of many threads. A small heap
+ * pays nothing. */
+static bool wants_huge(size_t bytes, size_t filled_bytes)
 {
-    return arn__options.huge == HUGE_AUTO && carved_bytes / 8 >= GROUP_BYTES &&
-           arn__region_totals.huge_bytes + bytes <= carved_bytes + carved_bytes / 8 &&
+    return arn__options.huge == HUGE_AUTO && filled_bytes / 8 >= GROUP_BYTES &&
+           arn__region_totals.huge_bytes + bytes <= filled_bytes + filled_bytes / 8 &&
            arn__huge_pace_asks(&pace);
 }
 
@@ -520,6 +521,14 @@ static enum os_grown open_huge(struct region *region, char *base, size_t bytes)
     region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
     arn__region_totals.huge_bytes += bytes;
     return OS_GROWN;
+}
+
+bool arn__region_thicken(char *base, size_t bytes, size_t filled_bytes)
+{
+    if (arn__memory_is_tight() || !wants_huge(bytes, filled_bytes))
+        return true;
+    enum os_grown answer = open_huge(arn__arena(base)->region, base, bytes);
+    return answer == OS_GROWN || (answer == OS_REFUSED && arn__os_open(base, bytes));
 }
 
 /* ---- the frontier ---- */
@@ -545,7 +554,7 @@ static void give_up_rest(struct region *region)
 }
 
 /* To the arena `target`, from where it is. */
-static bool open_up_to(struct region *region, size_t target, size_t carved_bytes)
+static bool open_up_to(struct region *region, size_t target, size_t filled_bytes)
 {
     char *from = region->base + (size_t)region->opened * ARENA_BYTES;
     size_t bytes = bytes_of(region, target - region->opened);
@@ -553,7 +562,7 @@ static bool open_up_to(struct region *region, size_t target, size_t carved_bytes
         return false;
     bool whole = ((uintptr_t)from | bytes) % GROUP_BYTES == 0;
     enum os_grown answer =
-        whole && wants_huge(bytes, carved_bytes) ? open_huge(region, from, bytes) : OS_REFUSED;
+        whole && wants_huge(bytes, filled_bytes) ? open_huge(region, from, bytes) : OS_REFUSED;
     if (answer == OS_LOST)
         give_up_rest(region);
     if (answer == OS_LOST || (answer == OS_REFUSED && !arn__os_open(from, bytes)))
@@ -577,17 +586,17 @@ bool arn__region_is_guarded(const struct arena *arena)
 }
 
 /* Moves it past `arenas`: by whole groups, or no farther where that is refused. */
-static bool open_to(struct region *region, size_t arenas, size_t carved_bytes)
+static bool open_to(struct region *region, size_t arenas, size_t filled_bytes)
 {
     if (arenas <= region->opened)
         return true;
     size_t target = round_up(arenas, frontier_step());
     if (target > region->arenas)
         target = region->arenas;
-    if (open_up_to(region, target, carved_bytes))
+    if (open_up_to(region, target, filled_bytes))
         return true;
     note_refusal();
-    return arenas < target && arenas <= region->arenas && open_up_to(region, arenas, carved_bytes);
+    return arenas < target && arenas <= region->arenas && open_up_to(region, arenas, filled_bytes);
 }
 
 static void take(struct region *region, size_t idx, size_t arenas)
@@ -602,7 +611,7 @@ static void take(struct region *region, size_t idx, size_t arenas)
 }
 
 /* `refused`: there is room, but the OS does not let it be opened; nor would it more of it. */
-static char *take_existing(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
+static char *take_existing(size_t arenas, size_t alignment_arenas, size_t filled_bytes,
                            enum growth growth, bool *refused)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
@@ -611,7 +620,7 @@ static char *take_existing(size_t arenas, size_t alignment_arenas, size_t carved
         size_t idx = find(region, arenas, alignment_arenas);
         if (idx == region->arenas || (growth == NO_GROWTH && idx + arenas > region->opened))
             continue;
-        if (open_to(region, idx + arenas, carved_bytes)) {
+        if (open_to(region, idx + arenas, filled_bytes)) {
             take(region, idx, arenas);
             return region->base + idx * ARENA_BYTES;
         }
@@ -620,14 +629,14 @@ static char *take_existing(size_t arenas, size_t alignment_arenas, size_t carved
     return NULL;
 }
 
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t filled_bytes,
                        enum growth growth)
 {
     bool refused = false;
-    char *base = take_existing(arenas, alignment_arenas, carved_bytes, growth, &refused);
+    char *base = take_existing(arenas, alignment_arenas, filled_bytes, growth, &refused);
     if (base == NULL && growth == MAY_GROW && !refused &&
         reserve((arenas + alignment_arenas - 1) * ARENA_BYTES))
-        base = take_existing(arenas, alignment_arenas, carved_bytes, growth, &refused);
+        base = take_existing(arenas, alignment_arenas, filled_bytes, growth, &refused);
     return base;
 }
 
@@ -726,7 +735,7 @@ char *arn__region_take_part(unsigned least, enum growth growth)
     return base;
 }
 
-bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t carved_bytes)
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t filled_bytes)
 {
     size_t idx = (size_t)(base - region->base) / ARENA_BYTES;
     if (idx + arenas > region->arenas)
@@ -735,7 +744,7 @@ bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_
         if (!is_free(region, idx + i))
             return false;
     }
-    if (!open_to(region, idx + arenas, carved_bytes))
+    if (!open_to(region, idx + arenas, filled_bytes))
         return false;
     take(region, idx, arenas);
     return true;

@@ -39,9 +39,9 @@ struct stretch {
 struct region {
     struct region *next;
     char *base;
-    uint32_t arenas;      /* in all */
-    uint32_t slices;      /* of each arena; fewer than 16 where it is one arena that is there in part */
-    uint32_t opened;      /* arenas below the frontier */
+    uint32_t arenas; /* in all */
+    uint32_t slices; /* of each arena; fewer than 16 where it is one arena that is there in part */
+    uint32_t opened; /* arenas below the frontier */
     uint32_t huge_groups; /* opened with huge pages */
     uint32_t free_arenas; /* bits set in the stretches */
     uint32_t room;        /* stretches that the record has room for */
@@ -54,7 +54,7 @@ extern struct region *arn__regions;
 struct region_totals {
     size_t reserved_bytes;
     size_t opened_bytes;
-    size_t huge_bytes; /* of these: asked to be huge pages, for pools have carved about as much */
+    size_t huge_bytes; /* of these: asked to be huge pages, for about as much is full of blocks */
 };
 extern struct region_totals arn__region_totals;
 
@@ -87,8 +87,9 @@ void arn__huge_after_fork(void);
 enum growth { NO_GROWTH, MAY_GROW };
 
 /* `arenas` in a row, at a multiple of `alignment_arenas` from an address that is a multiple of it;
- * opened, taken out of the free map. NULL: no memory. `carved_bytes` is what decides on huge pages. */
-char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_bytes,
+ * opened, taken out of the free map. NULL: no memory. `filled_bytes`, of what is probably full of blocks, decides on
+ * huge pages. */
+char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t filled_bytes,
                        enum growth growth);
 
 /* Where there is no room for an arena: one of which the first slices are there, `least` or more. Taken, as
@@ -96,7 +97,11 @@ char *arn__region_take(size_t arenas, size_t alignment_arenas, size_t carved_byt
 char *arn__region_take_part(unsigned least, enum growth growth);
 
 /* Makes exactly these arenas taken, if they all lie in the region and are free. */
-bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t carved_bytes);
+bool arn__region_take_at(struct region *region, char *base, size_t arenas, size_t filled_bytes);
+
+/* Whole groups that are taken, open and zero get huge pages, if `filled_bytes` are enough. False: they are lost, and
+ * not to be touched any more. */
+bool arn__region_thicken(char *base, size_t bytes, size_t filled_bytes);
 
 /* Back to the free map. */
 void arn__region_put(char *base, size_t arenas);

@@ -3,9 +3,12 @@
 
 #include <arenite/arenite.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "arena.h"
+#include "failure.h"
 #include "options.h"
 #include "os.h"
 #include "region.h"
@@ -255,4 +258,156 @@ static void always(void)
 TEST(purge, takes_huge_pages_whole_when_all_are)
 {
     IN_OWN_PROCESS(always());
+}
+
+/* Spans of 4 MiB and more: what a program does that replaces images. */
+
+enum { IMAGE = 64 }; /* arenas */
+
+static bool is_huge(char *span)
+{
+    return arn__region_group_is_huge(arn__arena(span + GROUP_BYTES));
+}
+
+static char *take_image(void)
+{
+    char *span = arn__span_take(IMAGE, 1);
+    for (size_t i = 0; i < IMAGE; i++) {
+        REQUIRE(span[i * ARENA_BYTES] == 0 || arn__arena(span + i * ARENA_BYTES)->dirty != 0);
+        span[i * ARENA_BYTES] = 1;
+    }
+    return span;
+}
+
+static void put_image(char *span)
+{
+    arn__span_put(span, IMAGE, IMAGE * ARENA_BYTES);
+}
+
+static void replaces_images(void)
+{
+    started();
+    arn__options.purge_budget_bytes = (size_t)1 << 30;
+    char *first = take_image();
+    EXPECT_FALSE(is_huge(first)); /* it might not be written */
+    put_image(first);
+    EXPECT_EQ(take_image(), first); /* as it was: nothing would be gained */
+    EXPECT_FALSE(is_huge(first));
+    char *second = take_image();
+    EXPECT_TRUE(is_huge(second));
+    put_image(first);
+    EXPECT_TRUE(arn__purge_to(0));
+    EXPECT_EQ(take_image(), first);
+    EXPECT_TRUE(is_huge(first));
+    arn__arena_verify();
+    put_image(first);
+    put_image(second);
+    EXPECT_TRUE(arn__purge_to(0));
+    EXPECT_EQ(arn__region_totals.huge_bytes, 2 * IMAGE * ARENA_BYTES);
+    EXPECT_EQ(take_image(), first);
+    EXPECT_EQ(arn__region_totals.huge_bytes, 2 * IMAGE * ARENA_BYTES);
+    arn__arena_verify();
+}
+
+TEST(purge, large_blocks_of_a_program_that_frees_such_get_huge_pages)
+{
+    IN_OWN_PROCESS(replaces_images());
+}
+
+static void keeps_images(void)
+{
+    started();
+    for (int i = 0; i < 8; i++)
+        EXPECT_FALSE(is_huge(take_image()));
+}
+
+TEST(purge, large_blocks_of_a_program_that_frees_none_get_no_huge_pages)
+{
+    IN_OWN_PROCESS(keeps_images());
+}
+
+static void purged_long_ago(void)
+{
+    started();
+    char *span = take_image();
+    put_image(span);
+    arn__purge_to(0);
+    for (size_t i = 0; i < IMAGE; i++)
+        arn__arena(span + i * ARENA_BYTES)->purged_ms -= 2 * SOON_MS;
+    EXPECT_EQ(take_image(), span);
+    EXPECT_FALSE(is_huge(span));
+}
+
+TEST(purge, what_was_purged_long_ago_gets_no_huge_pages)
+{
+    IN_OWN_PROCESS(purged_long_ago());
+}
+
+static size_t taken_arenas(void)
+{
+    size_t arenas = 0;
+    for (struct region *region = arn__regions; region != NULL; region = region->next)
+        arenas += region->arenas - region->free_arenas;
+    return arenas;
+}
+
+static size_t lost_arenas(char *span)
+{
+    size_t arenas = 0;
+    for (size_t i = 0; i < IMAGE; i++)
+        arenas += arn__kind(arn__descriptor(span + i * ARENA_BYTES)) == KIND_GUARD;
+    return arenas;
+}
+
+/* The call of that number fails. True: pages were lost to whom they may belong now. */
+static bool loses(long call)
+{
+    started();
+    char *span = take_image();
+    put_image(span);
+    arn__purge_to(0);
+    size_t taken = taken_arenas();
+    arn__os_fail_at(call, call);
+    char *other = take_image();
+    arn__os_fail_at(0, 0);
+    arn__arena_verify();
+    bool lost = other != span;
+    REQUIRE(lost == (lost_arenas(span) > 0));
+    REQUIRE(taken_arenas() == taken + IMAGE + lost_arenas(span));
+    pid_t child = fork();
+    if (child == 0) {
+        arn__arena_rebuild();
+        arn__arena_verify();
+        for (char *at = span; lost && at < span + IMAGE * ARENA_BYTES; at += GROUP_BYTES) {
+            char *taken = arn__span_take(GROUP_ARENAS, GROUP_ARENAS);
+            REQUIRE(taken < span || taken >= span + IMAGE * ARENA_BYTES);
+        }
+        _exit(0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    REQUIRE(status == 0);
+    put_image(other);
+    EXPECT_EQ(take_image(), other);
+    arn__arena_verify();
+    return lost;
+}
+
+static void play_loss(int *lost, long call)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(loses(call));
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status));
+    *lost += WEXITSTATUS(status);
+}
+
+TEST(purge, pages_that_are_lost_as_they_become_huge_are_not_used_again)
+{
+    int lost = 0;
+    for (long call = 1; call <= 6; call++)
+        play_loss(&lost, call);
+    EXPECT_GT(lost, 0);
 }
