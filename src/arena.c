@@ -1,5 +1,5 @@
-/* arena.c - slices of arenas: bit masks, one list of arenas per count of free slices, one list of
- * dirty arenas by age. */
+/* arena.c - slices of arenas: bit masks, one list of arenas per count of free slices, two lists of
+ * dirty arenas by age: those that are free, and those of which slices are. */
 #include "arena.h"
 
 #include <string.h>
@@ -27,8 +27,10 @@ struct arena_totals arn__arena_totals;
 /* Sliced arenas by number of free slices, 1..15. */
 static struct arena *buckets[ARENA_SLICES];
 
-/* Oldest first. */
-static struct arena *dirty_first, *dirty_last;
+/* By enum dirtiness, oldest first. */
+static struct {
+    struct arena *first, *last;
+} dirty_lists[DIRTY_WHOLE + 1];
 
 /* See key_of. */
 static unsigned first_key = NO_KEY;
@@ -110,32 +112,51 @@ static void enter_bucket(struct arena *arena)
     buckets[bucket] = arena;
 }
 
+static size_t free_dirty_bytes(const struct arena *arena)
+{
+    return (size_t)count(arena->free & arena->dirty) * SLICE_BYTES;
+}
+
 static void leave_dirty(struct arena *arena)
 {
-    if (!arena->listed_dirty)
+    unsigned list = arena->dirtiness;
+    if (list == DIRTY_NONE)
         return;
+    if (list == DIRTY_PART)
+        subtract(&arn__arena_totals.part_bytes, free_dirty_bytes(arena));
     if (arena->dirty_prev != NULL)
         arena->dirty_prev->dirty_next = arena->dirty_next;
     else
-        dirty_first = arena->dirty_next;
+        dirty_lists[list].first = arena->dirty_next;
     if (arena->dirty_next != NULL)
         arena->dirty_next->dirty_prev = arena->dirty_prev;
     else
-        dirty_last = arena->dirty_prev;
-    arena->listed_dirty = false;
+        dirty_lists[list].last = arena->dirty_prev;
+    arena->dirtiness = DIRTY_NONE;
 }
 
-static void enter_dirty(struct arena *arena, uint32_t now_ms)
+static void enter_dirty(struct arena *arena, enum dirtiness list, uint32_t now_ms)
 {
-    arena->listed_dirty = true;
+    arena->dirtiness = (uint8_t)list;
     arena->dirty_ms = now_ms;
     arena->dirty_next = NULL;
-    arena->dirty_prev = dirty_last;
-    if (dirty_last != NULL)
-        dirty_last->dirty_next = arena;
+    arena->dirty_prev = dirty_lists[list].last;
+    if (arena->dirty_prev != NULL)
+        arena->dirty_prev->dirty_next = arena;
     else
-        dirty_first = arena;
-    dirty_last = arena;
+        dirty_lists[list].first = arena;
+    dirty_lists[list].last = arena;
+    if (list == DIRTY_PART)
+        add(&arn__arena_totals.part_bytes, free_dirty_bytes(arena));
+}
+
+/* It has become one of slices, or free. */
+static void relist_dirty(struct arena *arena, enum dirtiness list)
+{
+    if (arena->dirtiness == DIRTY_NONE)
+        return;
+    leave_dirty(arena);
+    enter_dirty(arena, list, arn__os_now_ms());
 }
 
 /* ---- holding and freeing the slices of one arena ---- */
@@ -143,7 +164,10 @@ static void enter_dirty(struct arena *arena, uint32_t now_ms)
 static void hold(struct arena *arena, unsigned mask)
 {
     ARN__ASSERT((arena->free & mask) == mask, "slices taken are free");
-    subtract(&arn__arena_totals.dirty_bytes, (size_t)count(mask & arena->dirty) * SLICE_BYTES);
+    size_t dirty_bytes = (size_t)count(mask & arena->dirty) * SLICE_BYTES;
+    subtract(&arn__arena_totals.dirty_bytes, dirty_bytes);
+    if (arena->dirtiness == DIRTY_PART)
+        subtract(&arn__arena_totals.part_bytes, dirty_bytes);
     add(&arn__arena_totals.live_bytes, (size_t)count(mask) * SLICE_BYTES);
     arena->free = (uint16_t)(arena->free & ~mask);
     if ((arena->free & arena->dirty) == 0)
@@ -161,21 +185,24 @@ static void note_reuse(struct arena *arena, unsigned mask)
         arena->purged_ms = 0;
 }
 
-/* True: the arena is to enter the list of dirty ones. */
+/* True: the arena is to enter a list of dirty ones. */
 static bool release(struct arena *arena, unsigned mask, unsigned touched)
 {
     ARN__ASSERT((arena->free & mask) == 0, "slices put back were held");
     arena->free = (uint16_t)(arena->free | mask);
     arena->dirty = (uint16_t)(arena->dirty | touched); /* what was dirty when taken still is */
     subtract(&arn__arena_totals.live_bytes, (size_t)count(mask) * SLICE_BYTES);
-    add(&arn__arena_totals.dirty_bytes, (size_t)count(mask & arena->dirty) * SLICE_BYTES);
-    return (mask & arena->dirty) != 0 && !arena->listed_dirty;
+    size_t dirty_bytes = (size_t)count(mask & arena->dirty) * SLICE_BYTES;
+    add(&arn__arena_totals.dirty_bytes, dirty_bytes);
+    if (arena->dirtiness == DIRTY_PART)
+        add(&arn__arena_totals.part_bytes, dirty_bytes);
+    return dirty_bytes > 0 && arena->dirtiness == DIRTY_NONE;
 }
 
 static void unhold(struct arena *arena, unsigned mask, unsigned touched)
 {
     if (release(arena, mask, touched))
-        enter_dirty(arena, arn__os_now_ms());
+        enter_dirty(arena, DIRTY_PART, arn__os_now_ms());
 }
 
 /* ---- guards ----
@@ -222,6 +249,7 @@ static void settle(struct arena *arena)
         open_guard(arena);
     if (arena->free == whole(arena)) {
         arena->state = ARENA_FREE;
+        relist_dirty(arena, DIRTY_WHOLE);
         leave_bucket(arena);
         arn__region_put(arena->base, 1);
     } else {
@@ -237,6 +265,7 @@ static void slice(struct arena *arena, unsigned slices)
             arn__memory_is_tight() ? 0 : (unsigned)arn__secret(SECRET_FIRST_SLICE) % ARENA_SLICES;
     arena->state = ARENA_SLICED;
     arena->free = (uint16_t)whole(arena);
+    relist_dirty(arena, DIRTY_PART);
     if (GUARDED_ARENAS && slices < ARENA_SLICES)
         close_guard(arena);
 }
@@ -299,9 +328,9 @@ static struct arena *find_sliced(unsigned slices, bool aligned, unsigned *first)
 static struct arena *take_free_arena(unsigned slices, enum growth growth)
 {
     unsigned looked_at = 0;
-    for (struct arena *arena = dirty_last; arena != NULL && looked_at < LOOKED_AT;
-         arena = arena->dirty_prev, looked_at++) {
-        if (arena->state == ARENA_FREE && arena->region->slices >= slices &&
+    struct arena *arena = dirty_lists[DIRTY_WHOLE].last;
+    for (; arena != NULL && looked_at < LOOKED_AT; arena = arena->dirty_prev, looked_at++) {
+        if (arena->region->slices >= slices &&
             arn__region_take_at(arena->region, arena->base, 1, carved_bytes()))
             return arena;
     }
@@ -392,7 +421,7 @@ static void unhold_span(char *base, size_t arenas, size_t touched_bytes)
         if (touched > ARENA_SLICES)
             touched = ARENA_SLICES;
         if (release(arena, ALL_SLICES, mask_of(0, (unsigned)touched)))
-            enter_dirty(arena, now_ms);
+            enter_dirty(arena, DIRTY_WHOLE, now_ms);
         arena->state = ARENA_FREE;
         touched_bytes -= touched_bytes < ARENA_BYTES ? touched_bytes : ARENA_BYTES;
     }
@@ -542,21 +571,29 @@ static unsigned purgeable_run(unsigned dirty, unsigned *first)
     return 0;
 }
 
+/* The one that has been dirty for longest; NULL: none is. */
+static struct arena *oldest_dirty(void)
+{
+    struct arena *part = dirty_lists[DIRTY_PART].first, *arena = dirty_lists[DIRTY_WHOLE].first;
+    if (part == NULL || arena == NULL)
+        return part == NULL ? arena : part;
+    return (int32_t)(part->dirty_ms - arena->dirty_ms) <= 0 ? part : arena;
+}
+
 /* What to purge: the oldest, but rather whole arenas than parts of those that will be filled first, and
- * whole huge pages: a part costs the page, and its memory comes back in small ones. None that is younger
- * than `least_age_ms` comes before the oldest. */
-static struct arena *find_dirty(uint32_t least_age_ms)
+ * whole huge pages: a part costs the page, and its memory comes back in small ones. NULL: none is that old. */
+static struct arena *find_dirty(uint32_t whole_age_ms, uint32_t part_age_ms)
 {
     uint32_t now_ms = arn__os_now_ms();
     unsigned looked_at = 0;
-    for (struct arena *arena = dirty_first;
-         arena != NULL && looked_at < DIRTY_LOOKED_AT && now_ms - arena->dirty_ms >= least_age_ms;
+    struct arena *arena = dirty_lists[DIRTY_WHOLE].first;
+    for (; arena != NULL && looked_at < DIRTY_LOOKED_AT && now_ms - arena->dirty_ms >= whole_age_ms;
          arena = arena->dirty_next, looked_at++) {
-        if (arena->state == ARENA_FREE &&
-            (!arn__region_group_is_huge(arena) || arn__region_group_is_free(arena)))
+        if (!arn__region_group_is_huge(arena) || arn__region_group_is_free(arena))
             return arena;
     }
-    return dirty_first;
+    arena = oldest_dirty();
+    return arena != NULL && now_ms - arena->dirty_ms >= part_age_ms ? arena : NULL;
 }
 
 static bool take_dirty_group(struct arena *arena, struct dirty_range *range)
@@ -580,9 +617,9 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
     range->slices = 0;
     while (range->slices + ARENA_SLICES <= most_slices || range->slices == 0) {
         char *next = range->base + range->slices * SLICE_BYTES;
-        if (range->slices > 0 &&
-            (!arn__has_tract(next) || arn__arena(next)->state != ARENA_FREE ||
-             !arn__arena(next)->listed_dirty || arn__arena(next)->region != arena->region))
+        if (range->slices > 0 && (!arn__has_tract(next) || arn__arena(next)->state != ARENA_FREE ||
+                                  arn__arena(next)->dirtiness == DIRTY_NONE ||
+                                  arn__arena(next)->region != arena->region))
             break;
         if (!arn__region_take_at(arena->region, next, 1, carved_bytes()))
             break;
@@ -592,10 +629,10 @@ static void take_dirty_span(struct arena *arena, struct dirty_range *range, size
 }
 
 bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices,
-                                  uint32_t least_age_ms)
+                                  uint32_t whole_age_ms, uint32_t part_age_ms)
 {
-    while (dirty_first != NULL) {
-        struct arena *arena = find_dirty(least_age_ms);
+    struct arena *arena;
+    while ((arena = find_dirty(whole_age_ms, part_age_ms)) != NULL) {
         if (arena->state == ARENA_FREE) {
             take_dirty_span(arena, range, most_slices);
             if (range->slices > 0)
@@ -639,10 +676,10 @@ void arn__arena_put_purged(const struct dirty_range *range, bool purged)
 
 bool arn__arena_oldest_dirty_ms(uint32_t *since_ms)
 {
-    if (dirty_first == NULL)
-        return false;
-    *since_ms = dirty_first->dirty_ms;
-    return true;
+    const struct arena *arena = oldest_dirty();
+    if (arena != NULL)
+        *since_ms = arena->dirty_ms;
+    return arena != NULL;
 }
 
 static void forget(struct arena *arena)
@@ -710,8 +747,10 @@ static size_t rebuild_arena(struct region *region, size_t idx)
     arena->state = ARENA_SLICED;
     add(&arn__arena_totals.live_bytes, (size_t)region->slices * SLICE_BYTES);
     unhold(arena, whole(arena) & ~held, 0);
-    if (arena->free == whole(arena))
+    if (arena->free == whole(arena)) {
         arena->state = ARENA_FREE;
+        relist_dirty(arena, DIRTY_WHOLE);
+    }
     enter_bucket(arena);
     return 1;
 }
@@ -720,7 +759,7 @@ void arn__arena_rebuild(void)
 {
     arn__lock_reset(&arn__arena_lock);
     memset(buckets, 0, sizeof buckets);
-    dirty_first = dirty_last = NULL;
+    memset(dirty_lists, 0, sizeof dirty_lists);
     memset((void *)&arn__arena_totals, 0, sizeof arn__arena_totals);
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
         for (size_t i = 0; i < region->opened;)
@@ -731,7 +770,7 @@ void arn__arena_rebuild(void)
 
 /* ---- checks ---- */
 
-static size_t verify_arena(struct arena *arena)
+static size_t verify_arena(const struct arena *arena, size_t *part_bytes)
 {
     unsigned free_dirty = arena->free & arena->dirty;
     if (arena->state == ARENA_SPAN || arena->state == ARENA_NONE)
@@ -740,20 +779,26 @@ static size_t verify_arena(struct arena *arena)
         arn__broken(__FILE__, __LINE__, "an arena is in the list of its free slices");
     if (arena->state == ARENA_FREE && arena->free != whole(arena))
         arn__broken(__FILE__, __LINE__, "a free arena holds nothing");
-    if (arena->listed_dirty && free_dirty == 0)
+    if (arena->dirtiness != DIRTY_NONE && free_dirty == 0)
         arn__broken(__FILE__, __LINE__, "a listed arena has dirty free slices");
+    if (arena->dirtiness != DIRTY_NONE &&
+        (arena->dirtiness == DIRTY_WHOLE) != (arena->state == ARENA_FREE))
+        arn__broken(__FILE__, __LINE__, "a free arena that is dirty is listed as such");
+    if (arena->dirtiness == DIRTY_PART)
+        *part_bytes += free_dirty_bytes(arena);
     return (size_t)count(free_dirty) * SLICE_BYTES;
 }
 
 void arn__arena_verify(void)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    size_t dirty_bytes = 0;
+    size_t dirty_bytes = 0, part_bytes = 0;
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
         for (size_t i = 0; i < region->opened; i++)
-            dirty_bytes += verify_arena(arn__region_arena(region, i));
+            dirty_bytes += verify_arena(arn__region_arena(region, i), &part_bytes);
     }
-    if (dirty_bytes != atomic_load(&arn__arena_totals.dirty_bytes))
+    if (dirty_bytes != atomic_load(&arn__arena_totals.dirty_bytes) ||
+        part_bytes != atomic_load(&arn__arena_totals.part_bytes))
         arn__broken(__FILE__, __LINE__, "dirty bytes are counted");
     arn__unlock(&arn__arena_lock, RANK_ARENA);
 }

@@ -21,6 +21,7 @@ struct arena_totals {
     _Atomic size_t live_bytes;   /* slices and arenas held */
     _Atomic size_t carved_bytes; /* of these: by carved blocks; counted by pool.c */
     _Atomic size_t dirty_bytes;  /* free slices that are dirty */
+    _Atomic size_t part_bytes;   /* of these: in arenas that are not free as a whole */
     _Atomic size_t reused_bytes; /* taken again soon after a purge; read and reset by purge.c */
 };
 extern struct arena_totals arn__arena_totals;
@@ -53,14 +54,14 @@ void arn__slices_zero(char *base, size_t bytes);
 /* All of these held slices were clean when they were taken. */
 bool arn__slices_clean(char *base, unsigned slices);
 
-/* Takes a free dirty range out of use, for purging: the oldest, or one that is dirty for `least_age_ms` and
- * goes more cheaply. False if there is none. Caller holds the lock. */
+/* Takes a free dirty range out of use, for purging: of a free arena that is dirty for `whole_age_ms`, or else the
+ * oldest if it is dirty for `part_age_ms`. False if there is none. Caller holds the lock. */
 struct dirty_range {
     char *base;
     size_t slices;
 };
 bool arn__arena_take_oldest_dirty(struct dirty_range *range, size_t most_slices,
-                                  uint32_t least_age_ms);
+                                  uint32_t whole_age_ms, uint32_t part_age_ms);
 
 /* Puts it back, purged or not. Caller holds the lock. */
 void arn__arena_put_purged(const struct dirty_range *range, bool purged);

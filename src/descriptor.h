@@ -103,7 +103,7 @@ struct descriptor {
     union {
         /* [owner] where its thread's frees go: `local`, or of a current pool the heap's list. */
         struct free_list *frees_to;
-        uint64_t asked; /* of a large block: see checked.h */
+        uint64_t asked;         /* of a large block: see checked.h */
         struct {                /* of objects */
             uint32_t young_idx; /* with an EVENT_YOUNG: in the domain's array of such pools */
             uint32_t pass_idx;  /* 0: no part of the collection that runs */
@@ -137,18 +137,22 @@ enum arena_state {
 };
 
 /* One arena's record; everything under the arena lock. 64 bytes. */
+/* Which free slices of an arena are dirty. */
+enum dirtiness { DIRTY_NONE, DIRTY_PART, DIRTY_WHOLE /* of a free arena: it goes in one piece */ };
+
 struct arena {
     char *base;
     struct region *region;
     struct arena *next, *prev; /* ARENA_SLICED with free slices: the list of its count */
-    struct arena *dirty_next, *dirty_prev; /* in order of age: arenas with free dirty slices */
-    uint16_t free;                         /* slices that nobody holds */
+    struct arena *dirty_next,
+        *dirty_prev;    /* in order of age: a list of arenas with free dirty slices */
+    uint16_t free;      /* slices that nobody holds */
     uint16_t dirty;     /* slices that may be resident and non-zero; meaningful for free ones */
     uint8_t state;      /* enum arena_state */
-    bool listed_dirty;  /* in the list of dirty arenas */
+    uint8_t dirtiness;  /* enum dirtiness: the list of dirty arenas that it is in */
     uint8_t bucket;     /* the list it is in; 0: none */
     uint8_t slices;     /* its region's; 0 if nothing was ever taken here */
-    uint32_t dirty_ms;  /* since when it is in the list of dirty arenas */
+    uint32_t dirty_ms;  /* since when it is in that list */
     uint32_t purged_ms; /* when slices were last purged; 0: never */
 };
 

@@ -477,7 +477,7 @@ static uint8_t group_bit(size_t idx)
     return (uint8_t)(1u << (idx % WORD_BITS / GROUP_ARENAS));
 }
 
-static struct huge_pace pace;
+struct huge_pace arn__huge_pace;
 
 bool arn__huge_pace_asks(struct huge_pace *of)
 {
@@ -503,7 +503,7 @@ static bool wants_huge(size_t bytes, size_t filled_bytes)
 {
     return arn__options.huge == HUGE_AUTO && filled_bytes / 8 >= GROUP_BYTES &&
            arn__region_totals.huge_bytes + bytes <= filled_bytes + filled_bytes / 8 &&
-           arn__huge_pace_asks(&pace);
+           arn__huge_pace_asks(&arn__huge_pace);
 }
 
 /* Opens whole groups. */
@@ -515,7 +515,7 @@ static enum os_grown open_huge(struct region *region, char *base, size_t bytes)
         return answer;
     uint64_t before = arn__os_now_ns();
     *(volatile char *)base = 0;
-    arn__huge_pace_took(&pace, arn__os_now_ns() - before);
+    arn__huge_pace_took(&arn__huge_pace, arn__os_now_ns() - before);
     for (size_t i = first; i < first + bytes / ARENA_BYTES; i += GROUP_ARENAS)
         region->stretches[i / WORD_BITS].huge |= group_bit(i);
     region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);

@@ -67,6 +67,7 @@ struct huge_pace {
     unsigned skips; /* groups that still go without */
     unsigned last_skips;
 };
+extern struct huge_pace arn__huge_pace; /* under the arena lock */
 bool arn__huge_pace_asks(struct huge_pace *pace);
 void arn__huge_pace_took(struct huge_pace *pace, uint64_t ns);
 

@@ -260,6 +260,60 @@ TEST(purge, takes_huge_pages_whole_when_all_are)
     IN_OWN_PROCESS(always());
 }
 
+/* Of arenas one slice of which is held. */
+static void part_arenas(char **arenas, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        arenas[i] = arn__slices_take(16, true);
+        memset(arenas[i], 1, ARENA_BYTES);
+        arn__slices_put(arenas[i] + SLICE_BYTES, 15, 15);
+    }
+}
+
+static void settle_with_a_look(void)
+{
+    for (int i = 0; i < 64; i++)
+        arn__purge_settle();
+}
+
+static void parts(void)
+{
+    enum { ARENAS = 16, PART_BYTES = 15 * SLICE_BYTES };
+    char *arenas[ARENAS];
+    started();
+    arn__options.purge_budget_bytes = MIB;
+    uint32_t begin_ms = arn__os_now_ms();
+    part_arenas(arenas, ARENAS);
+    settle_with_a_look();
+    size_t kept = dirty_bytes();
+    if (arn__os_now_ms() - begin_ms < 100) /* else they are not new any more */
+        EXPECT_EQ(kept, ARENAS * PART_BYTES);
+    EXPECT_EQ(atomic_load(&arn__arena_totals.part_bytes), kept);
+    /* A whole arena beside them goes, for they take all of the budget. */
+    touch_and_free(1);
+    touch_and_free(8);
+    EXPECT_LE(dirty_bytes() - atomic_load(&arn__arena_totals.part_bytes), MIB);
+    for (size_t i = 0; i < ARENAS; i++)
+        arn__arena(arenas[i])->dirty_ms -= 200;
+    settle_with_a_look();
+    EXPECT_LE(dirty_bytes(), MIB);
+    arn__arena_verify();
+    for (size_t i = 0; i < ARENAS; i++)
+        arn__slices_put(arenas[i], 1, 1);
+    EXPECT_EQ(atomic_load(&arn__arena_totals.part_bytes), 0);
+    arn__arena_verify();
+    arn__purge_to(0);
+    touch_and_free(1);
+    EXPECT_TRUE(arn__slices_take(1, true) != NULL); /* of the arena that is dirty */
+    EXPECT_EQ(atomic_load(&arn__arena_totals.part_bytes), PART_BYTES);
+    arn__arena_verify();
+}
+
+TEST(purge, parts_of_arenas_stay_for_a_moment)
+{
+    IN_OWN_PROCESS(parts());
+}
+
 /* Spans of 4 MiB and more: what a program does that replaces images. */
 
 enum { IMAGE = 64 }; /* arenas */
@@ -271,6 +325,7 @@ static bool is_huge(char *span)
 
 static char *take_image(void)
 {
+    arn__huge_pace = (struct huge_pace){0, 0}; /* however slow the machine is */
     char *span = arn__span_take(IMAGE, 1);
     for (size_t i = 0; i < IMAGE; i++) {
         REQUIRE(span[i * ARENA_BYTES] == 0 || arn__arena(span + i * ARENA_BYTES)->dirty != 0);
@@ -379,8 +434,8 @@ static bool loses(long call)
         arn__arena_rebuild();
         arn__arena_verify();
         for (char *at = span; lost && at < span + IMAGE * ARENA_BYTES; at += GROUP_BYTES) {
-            char *taken = arn__span_take(GROUP_ARENAS, GROUP_ARENAS);
-            REQUIRE(taken < span || taken >= span + IMAGE * ARENA_BYTES);
+            char *group = arn__span_take(GROUP_ARENAS, GROUP_ARENAS);
+            REQUIRE(group < span || group >= span + IMAGE * ARENA_BYTES);
         }
         _exit(0);
     }
