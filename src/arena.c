@@ -571,13 +571,9 @@ static unsigned purgeable_run(unsigned dirty, unsigned *first)
     return 0;
 }
 
-/* The one that has been dirty for longest; NULL: none is. */
-static struct arena *oldest_dirty(void)
+static bool is_dirty_since(const struct arena *arena, uint32_t now_ms, uint32_t age_ms)
 {
-    struct arena *part = dirty_lists[DIRTY_PART].first, *arena = dirty_lists[DIRTY_WHOLE].first;
-    if (part == NULL || arena == NULL)
-        return part == NULL ? arena : part;
-    return (int32_t)(part->dirty_ms - arena->dirty_ms) <= 0 ? part : arena;
+    return arena != NULL && now_ms - arena->dirty_ms >= age_ms;
 }
 
 /* What to purge: the oldest, but rather whole arenas than parts of those that will be filled first, and
@@ -586,14 +582,16 @@ static struct arena *find_dirty(uint32_t whole_age_ms, uint32_t part_age_ms)
 {
     uint32_t now_ms = arn__os_now_ms();
     unsigned looked_at = 0;
-    struct arena *arena = dirty_lists[DIRTY_WHOLE].first;
-    for (; arena != NULL && looked_at < DIRTY_LOOKED_AT && now_ms - arena->dirty_ms >= whole_age_ms;
+    struct arena *whole = dirty_lists[DIRTY_WHOLE].first, *part = dirty_lists[DIRTY_PART].first;
+    for (struct arena *arena = whole;
+         looked_at < DIRTY_LOOKED_AT && is_dirty_since(arena, now_ms, whole_age_ms);
          arena = arena->dirty_next, looked_at++) {
         if (!arn__region_group_is_huge(arena) || arn__region_group_is_free(arena))
             return arena;
     }
-    arena = oldest_dirty();
-    return arena != NULL && now_ms - arena->dirty_ms >= part_age_ms ? arena : NULL;
+    if (is_dirty_since(whole, now_ms, whole_age_ms))
+        return whole;
+    return is_dirty_since(part, now_ms, part_age_ms) ? part : NULL;
 }
 
 static bool take_dirty_group(struct arena *arena, struct dirty_range *range)
@@ -676,7 +674,11 @@ void arn__arena_put_purged(const struct dirty_range *range, bool purged)
 
 bool arn__arena_oldest_dirty_ms(uint32_t *since_ms)
 {
-    const struct arena *arena = oldest_dirty();
+    const struct arena *whole = dirty_lists[DIRTY_WHOLE].first,
+                       *part = dirty_lists[DIRTY_PART].first;
+    const struct arena *arena = whole;
+    if (whole == NULL || (part != NULL && (int32_t)(part->dirty_ms - whole->dirty_ms) < 0))
+        arena = part;
     if (arena != NULL)
         *since_ms = arena->dirty_ms;
     return arena != NULL;

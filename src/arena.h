@@ -54,8 +54,8 @@ void arn__slices_zero(char *base, size_t bytes);
 /* All of these held slices were clean when they were taken. */
 bool arn__slices_clean(char *base, unsigned slices);
 
-/* Takes a free dirty range out of use, for purging: of a free arena that is dirty for `whole_age_ms`, or else the
- * oldest if it is dirty for `part_age_ms`. False if there is none. Caller holds the lock. */
+/* Takes a free dirty range out of use, for purging: of arenas that are free and dirty for `whole_age_ms`, or else part of
+ * one that is dirty for `part_age_ms`. False if there is none. Caller holds the lock. */
 struct dirty_range {
     char *base;
     size_t slices;
