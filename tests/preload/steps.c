@@ -1,5 +1,5 @@
-/* steps.c - a signal handler that comes amid what free, malloc and malloc_trim call: after every single
- * instruction, or, where there are many, after some.
+/* steps.c - a signal handler that comes amid what free, malloc and malloc_trim call: after every third
+ * instruction, with ARENITE_LONG after every single one, or, where there are many, after some.
  *
  * The trap flag stops the thread after each instruction; after the k-th, the handler frees and
  * allocates, or forks. Each k has a process of its own. The instructions of free and malloc themselves do
@@ -199,11 +199,20 @@ static void note_path(void (*scenario)(int k), int most, const char *what)
     }
 }
 
+/* Without ARENITE_LONG the handler comes after every third of the instructions: what it must not come amid seldom is
+ * shorter. */
+static int times_as_far(void)
+{
+    const char *is_long = getenv("ARENITE_LONG");
+    return is_long == NULL || is_long[0] == '\0' ? 3 : 1;
+}
+
 /* Runs the scenario for every k, or one in `stride`, up to `most` or until the handler is not reached any
  * more. */
 static void run_some_steps(void (*scenario)(int k), int stride, int most, const char *what)
 {
     int k = 1;
+    stride *= times_as_far();
     note_path(scenario, most, what);
     for (; k <= most; k += stride) {
         if (run_step(scenario, k, what))

@@ -1,5 +1,6 @@
-# does: 60 commits, branches and a merge; repack, gc, log, blame, grep, bisect, clone, fsck
+# does: commits, branches and a merge; repack, gc, log, blame, grep, bisect, clone, fsck
 # needs: git
+# long: partly
 
 set -euo pipefail
 
@@ -13,9 +14,11 @@ commit() {
 }
 
 clock=1600000000
+commits=20
+[ -z "$WHOLE" ] || commits=60
 under git init -q -b main repository
 cd repository
-for n in $(seq 60); do
+for n in $(seq "$commits"); do
     awk -v n="$n" 'BEGIN {
         srand(n)
         for (i = 1; i <= 400; i++) print i, (i % 50 == n % 50) ? "changed in " n : "line " i
@@ -24,7 +27,7 @@ for n in $(seq 60); do
     seq "$n" $((n * 20)) >"dir$((n % 7))/numbers$n"
     under git add .
     commit -m "Commit $n"
-    [ "$n" != 40 ] || git branch side
+    [ "$n" != $((commits * 2 / 3)) ] || git branch side
 done
 
 git checkout -q side
@@ -40,7 +43,7 @@ under git rev-parse HEAD HEAD^{tree}
 under git log --stat --graph --format='%h %an %ad %s' --date=iso | sha256sum
 under git log -p -M -C | sha256sum
 under git blame --line-porcelain file3.txt | sha256sum
-under git diff --histogram --word-diff HEAD~50 HEAD | sha256sum
+under git diff --histogram --word-diff HEAD~$((commits * 5 / 6)) HEAD | sha256sum
 under git grep -c -E 'changed in [0-9]*7$' HEAD~3
 under git -c pack.threads=2 repack -q -a -d -f --window=50 --depth=20
 under git verify-pack -v .git/objects/pack/*.idx | grep -c -E '^[0-9a-f]{40}'
@@ -48,7 +51,7 @@ under git -c gc.pruneExpire=now -c core.commitGraph=true gc -q --aggressive
 under git fsck --full --strict 2>&1
 under git archive HEAD | sha256sum
 under git fast-export --all | sha256sum
-under git bisect start HEAD HEAD~40 >/dev/null
+under git bisect start HEAD HEAD~$((commits * 2 / 3)) >/dev/null
 under git bisect run grep -q 'changed in [0-9][0-9]$' file6.txt 2>&1 | tail -n 1
 under git clone -q --no-local "file://$PWD" ../clone
 under git -C ../clone rev-parse HEAD

@@ -1,5 +1,6 @@
 # does: initdb, pgbench with its sums checked, large queries, parallel ones, dump and restore
 # needs: psql pg_createcluster setpriv
+# long: partly
 # limit: 500
 
 set -euo pipefail
@@ -38,10 +39,12 @@ until pg pg_isready -q; do
     sleep 0.1
 done
 
+transactions=100
+[ -z "$WHOLE" ] || transactions=250
 pg pgbench --initialize --scale=3 --quiet 2>init.log
-pg pgbench --client=8 --jobs=2 --transactions=250 --max-tries=10 >pgbench.log 2>&1
+pg pgbench --client=8 --jobs=2 --transactions=$transactions --max-tries=10 >pgbench.log 2>&1
 grep -o 'actually processed: .*' pgbench.log
-pg pgbench --client=4 --jobs=2 --transactions=500 --select-only --protocol=prepared \
+pg pgbench --client=4 --jobs=2 --transactions=$((2 * transactions)) --select-only --protocol=prepared \
     >pgbench.log 2>&1
 grep -o 'actually processed: .*' pgbench.log
 # Every transaction adds the same to an account, a teller and a branch.
@@ -50,7 +53,8 @@ query -c "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(tbal
     (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history),
     (SELECT count(*) FROM pgbench_history), (SELECT count(*) FROM pgbench_accounts)"
 
-query -f "$TESTS_DIR/postgres.sql"
+sed "s/ROWS/$((240 * transactions))/" "$TESTS_DIR/postgres.sql" >test.sql
+query -f test.sql
 pg pg_dump --table=item --table=document >dump.sql
 grep -v '^--\|^\\' dump.sql | sha256sum
 pg createdb copy

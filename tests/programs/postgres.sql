@@ -1,7 +1,7 @@
--- Memory contexts of all kinds: sorts, hashes, arrays, text search, a procedural language.
+-- ROWS is a number. Memory contexts of all kinds: sorts, hashes, arrays, text search, a procedural language.
 CREATE TABLE item AS
 SELECT i AS id, i * 7919 % 1000 AS kind, md5(i::text) AS name, repeat(md5((i % 977)::text), i % 30) AS body
-FROM generate_series(1, 60000) i;
+FROM generate_series(1, ROWS) i;
 CREATE INDEX ON item (name);
 CREATE INDEX ON item USING gin (to_tsvector('simple', name));
 ANALYZE item;

@@ -1,4 +1,4 @@
--- Page cache, lookaside, sorter and statement blocks, all from malloc.
+-- ROWS is a number. Page cache, lookaside, sorter and statement blocks, all from malloc.
 PRAGMA synchronous = off;
 PRAGMA journal_mode = wal;
 PRAGMA cache_size = -20000;
@@ -7,7 +7,7 @@ PRAGMA temp_store = memory;
 CREATE TABLE item (id INTEGER PRIMARY KEY, kind INTEGER, name TEXT, price REAL, body TEXT);
 WITH RECURSIVE n(i, x) AS (
     SELECT 1, 42
-    UNION ALL SELECT i + 1, (x * 1103515245 + 12345) % 2147483648 FROM n WHERE i < 200000)
+    UNION ALL SELECT i + 1, (x * 1103515245 + 12345) % 2147483648 FROM n WHERE i < ROWS)
 INSERT INTO item
 SELECT i, x % 100, printf('%08x', x), x / 65536 / 100.0,
        substr(replace(hex(zeroblob(x / 65536 % 150)), '0', char(97 + x % 26)), 1) FROM n;

@@ -1,5 +1,6 @@
 # does: Valgrind: Memcheck sees the same blocks, no error and the errors that are there; other tools run
 # needs: valgrind g++
+# long: partly
 # limit: 300
 
 set -euo pipefail
@@ -31,12 +32,14 @@ summary() {
     sed -nE 's/^==[0-9]+== *//; /total heap usage|lost:|reachable:|^Invalid|ERROR SUMMARY/p' said
 }
 
-for program in counted-c counted-cc wrong; do
+for program in ${WHOLE:+counted-c} counted-cc wrong; do
     summary "$program"
 done
 
 # The library's own malloc, run by Valgrind: Memcheck without its replacement, and the tools that have none.
-for tool in 'memcheck --undef-value-errors=no' none callgrind; do
+tools=('memcheck --undef-value-errors=no')
+[ -z "$WHOLE" ] || tools+=(none callgrind)
+for tool in "${tools[@]}"; do
     # shellcheck disable=SC2086 # options
     under valgrind --quiet --soname-synonyms=somalloc=nouserintercepts --tool=$tool ./counted-cc 2>said
     grep -E 'Invalid|rror' said || true

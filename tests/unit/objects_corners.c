@@ -835,7 +835,7 @@ static void *drop_it(void *node)
 static void weak_and_last(void)
 {
     arn_type *type = nodes_begin(NULL);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < (EMULATED ? 60 : 300); i++) {
         struct node *node = arn_new(type);
         node->number = 4711;
         arn_share(node);
@@ -877,7 +877,7 @@ static void fork_meanwhile(void)
     struct node *node = arn_new(type);
     pthread_t thread;
     pthread_create(&thread, NULL, make_weak, type);
-    for (int i = 0; i < (SANITIZED ? 20 : 200); i++) {
+    for (int i = 0; i < (SANITIZED || EMULATED ? 20 : 200); i++) {
         pid_t child = fork();
         if (child == 0) {
             alarm(300);

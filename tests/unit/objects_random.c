@@ -855,7 +855,7 @@ TEST(objects_random, do_what_reachability_says)
     const char *first = getenv("ARENITE_TEST_SEED");
     uint64_t seed = first == NULL ? 1 : strtoull(first, NULL, 10);
     const char *count = getenv("ARENITE_TEST_PROGRAMS");
-    uint64_t programs = EMULATED ? PROGRAMS / 12 : PROGRAMS; /* each takes seconds there */
+    uint64_t programs = EMULATED ? PROGRAMS / 40 : PROGRAMS; /* each takes seconds there */
     uint64_t end = seed + (count == NULL ? programs : strtoull(count, NULL, 10));
     for (; seed < end; seed++) {
         generate(program, seed);

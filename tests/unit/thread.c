@@ -238,10 +238,11 @@ static void *busy(void *argument)
     return NULL;
 }
 
-static void child_of_busy_parent(char **blocks, unsigned count)
+/* Children share the sizes among them: each asks for every sixteenth from its own on. */
+static void child_of_busy_parent(char **blocks, unsigned count, unsigned number)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!pattern_holds(blocks[i], 50 * i, 50 * i, i))
+        if (!pattern_holds(blocks[i], 150 * i, 150 * i, i))
             _exit(2);
         arn_free(blocks[i]);
     }
@@ -250,7 +251,7 @@ static void child_of_busy_parent(char **blocks, unsigned count)
     if (pthread_create(&thread, NULL, allocates, NULL) != 0)
         _exit(3);
     pthread_join(thread, NULL);
-    for (unsigned i = 0; i < 3000; i += 4) {
+    for (unsigned i = number % 16; i < 3000; i += 16) {
         char *block = arn_calloc(1, 30 * i);
         if (block == NULL || !pattern_zero(block, 30 * i))
             _exit(4);
@@ -258,26 +259,27 @@ static void child_of_busy_parent(char **blocks, unsigned count)
         if (i % 3 != 0)
             arn_free(block);
     }
-    arn_malloc_trim(0);
+    if (number % 3 == 0) /* it takes longer than all the rest */
+        arn_malloc_trim(0);
     arn__arena_verify();
     _exit(0);
 }
 
 static void forks(void)
 {
-    enum { COUNT = 300 };
+    enum { COUNT = 100 };
     static char *blocks[COUNT];
     pthread_t threads[3];
     for (unsigned i = 0; i < COUNT; i++) {
-        blocks[i] = arn_malloc(50 * i);
-        pattern_fill(blocks[i], 50 * i, i);
+        blocks[i] = arn_malloc(150 * i);
+        pattern_fill(blocks[i], 150 * i, i);
     }
     for (uintptr_t i = 0; i < 3; i++)
         ASSERT_EQ(pthread_create(&threads[i], NULL, busy, (void *)i), 0);
     for (unsigned i = 0; i < 60; i++) {
         pid_t child = fork();
         if (child == 0)
-            child_of_busy_parent(blocks, COUNT);
+            child_of_busy_parent(blocks, COUNT, i);
         int status = -1;
         rest_begin();
         waitpid(child, &status, 0);

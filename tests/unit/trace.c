@@ -300,7 +300,7 @@ static double seconds(void)
 static double seconds_wanted(void)
 {
     const char *text = getenv("ARENITE_TRACE_SECONDS");
-    return text != NULL ? atof(text) : 3;
+    return text != NULL ? atof(text) : 1;
 }
 
 static uint64_t first_seed(void)
