@@ -39,9 +39,9 @@ until pg pg_isready -q; do
     sleep 0.1
 done
 
-transactions=100
-[ -z "$WHOLE" ] || transactions=250
-pg pgbench --initialize --scale=3 --quiet 2>init.log
+transactions=100 scale=1
+[ -z "$WHOLE" ] || transactions=250 scale=3
+pg pgbench --initialize --scale=$scale --quiet 2>init.log
 pg pgbench --client=8 --jobs=2 --transactions=$transactions --max-tries=10 >pgbench.log 2>&1
 grep -o 'actually processed: .*' pgbench.log
 pg pgbench --client=4 --jobs=2 --transactions=$((2 * transactions)) --select-only --protocol=prepared \
