@@ -242,7 +242,7 @@ static void *busy(void *argument)
 static void child_of_busy_parent(char **blocks, unsigned count, unsigned number)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!pattern_holds(blocks[i], 150 * i, 150 * i, i))
+        if (!pattern_holds(blocks[i], 50 * i, 50 * i, i))
             _exit(2);
         arn_free(blocks[i]);
     }
@@ -267,12 +267,12 @@ static void child_of_busy_parent(char **blocks, unsigned count, unsigned number)
 
 static void forks(void)
 {
-    enum { COUNT = 100 };
+    enum { COUNT = 300 };
     static char *blocks[COUNT];
     pthread_t threads[3];
     for (unsigned i = 0; i < COUNT; i++) {
-        blocks[i] = arn_malloc(150 * i);
-        pattern_fill(blocks[i], 150 * i, i);
+        blocks[i] = arn_malloc(50 * i);
+        pattern_fill(blocks[i], 50 * i, i);
     }
     for (uintptr_t i = 0; i < 3; i++)
         ASSERT_EQ(pthread_create(&threads[i], NULL, busy, (void *)i), 0);
