@@ -7,7 +7,7 @@
 #include "blocks.h"
 #include "self.h"
 
-enum { MOST_THREADS = 5000, SIZES = 40, STACK_BYTES = 64 << 10 };
+enum { MOST_THREADS = 10000, SIZES = 40, STACK_BYTES = 64 << 10 };
 
 static pthread_t threads[MOST_THREADS];
 static void *blocks[MOST_THREADS][SIZES];
@@ -136,7 +136,7 @@ static void many_live(size_t count)
 static void many_with_small(void)
 {
     step = 16;
-    many_live(available_bytes() > (size_t)6 << 30 ? MOST_THREADS : MOST_THREADS / 3);
+    many_live(available_bytes() > (size_t)6 << 30 ? MOST_THREADS : MOST_THREADS / 5);
 }
 
 static void some_with_larger(void)
