@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/single_threaded.h>
 
+#include "arena.h"
 #include "diag.h"
 #include "purge.h"
 #include "quarantine.h"
@@ -13,6 +14,7 @@
 enum { LOOKED_AT = 4, OWN_OFTEN = 3 };
 
 _Atomic bool arn__heaps_many;
+_Atomic size_t arn__heaps_in_use;
 
 static const struct size_class *shape_of(const struct descriptor *pool)
 {
@@ -476,6 +478,17 @@ static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
     return pool;
 }
 
+/* Looked at as pools are made: of threads that allocate, one that has much may hold much. It may fall asleep, but what
+ * it holds is then twice a share at most. The only one that allocates passes blocks on, if there are others. */
+static void measure_share(struct heap *heap)
+{
+    size_t heaps = atomic_load_explicit(&arn__heaps_in_use, memory_order_relaxed);
+    size_t bytes = atomic_load_explicit(&arn__arena_totals.carved_bytes, memory_order_relaxed);
+    size_t share = heaps < 2 ? 0 : 2 * (bytes / SLICE_BYTES) / heaps;
+    if (heap->held_most > 0)
+        heap->held_most = share > HELD_MOST_SLICES ? share : HELD_MOST_SLICES;
+}
+
 /* The fullest own pool with free blocks, the shard's, an empty one, or a new one; NULL: no memory. */
 static struct descriptor *take_pool(struct heap *heap, unsigned class_idx, bool *fresh)
 {
@@ -486,6 +499,7 @@ static struct descriptor *take_pool(struct heap *heap, unsigned class_idx, bool 
         (pool = take_shared(heap, class_idx)) == NULL &&
         (pool = take_empty(heap, class_idx)) == NULL) {
         release_an_empty(heap);
+        measure_share(heap);
         pool = arn__pool_create(class_idx, arn__heap_number(heap));
         *fresh = pool != NULL && arn__has_flag(pool, POOL_FRESH);
         arn__purge_settle();

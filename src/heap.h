@@ -17,8 +17,8 @@
 #include "tenure.h"
 
 enum {
-    /* In pools with free blocks that are not current, unless this is the only thread: 4 MiB. What is
-     * more is shared, so that a thread that sleeps keeps little to itself. */
+    /* In pools with free blocks that are not current, unless this is the only thread: 4 MiB, or twice a heap's share of
+     * what all pools hold. What is more is shared, so that a thread that sleeps keeps no more to itself. */
     HELD_MOST_SLICES = 256,
     /* In empty pools, ready to be taken whole: 1 MiB. */
     EMPTY_MOST_SLICES = 64,
@@ -72,7 +72,7 @@ struct heap {
     bool rests_alone;                    /* some of them since this was the only thread */
     uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
     size_t held_slices;                  /* of pools that are partial or resting */
-    size_t held_most;                    /* HELD_MOST_SLICES; 0 in a heap that is no thread's own */
+    size_t held_most;                    /* HELD_MOST_SLICES or more; 0 in a heap that is no thread's own */
     struct descriptor *empty[CLASSES];   /* through next; all their blocks are in `local` */
     unsigned empty_slices;
     unsigned next_empty;    /* class to look at first when one is to be given up for another */
@@ -93,6 +93,9 @@ struct heap {
 
 /* There is a second heap, or the orphan heap is in use. */
 extern _Atomic bool arn__heaps_many;
+
+/* Heaps of threads. relaxed: for a share that is a rule of thumb. */
+extern _Atomic size_t arn__heaps_in_use;
 
 /* A heap without pools; it was zeroed. */
 void arn__heap_init(struct heap *heap);

@@ -98,6 +98,11 @@ static void abandon_pool(struct descriptor *pool, char *base, struct heap *survi
         arn__shard_put(pool);
 }
 
+static void note_heaps(void)
+{
+    atomic_store_explicit(&arn__heaps_in_use, heaps_made - heaps_idle, memory_order_relaxed);
+}
+
 static void abandon_pools(struct heap *survivor)
 {
     for (struct region *region = arn__regions; region != NULL; region = region->next) {
@@ -118,6 +123,7 @@ static void mend(struct heap *survivor)
     idle_heaps = next_to_look_at = NULL;
     heaps_made = survivor != NULL;
     heaps_idle = heaps_set_aside = 0;
+    note_heaps();
     if (survivor != NULL)
         survivor->next = NULL;
     next_number = 1;
@@ -323,6 +329,7 @@ static struct heap *make_heap(void)
     if (heap != NULL) {
         idle_heaps = heap->next_idle;
         heaps_idle--;
+        note_heaps();
         heaps_set_aside -= heap->set_aside;
         heap->set_aside = false;
         return heap;
@@ -344,6 +351,7 @@ static struct heap *make_heap(void)
     heap->next = all_heaps;
     all_heaps = heap;
     heaps_made++;
+    note_heaps();
     return heap;
 }
 
@@ -420,6 +428,7 @@ static void thread_exits(void *argument)
     heap->next_idle = idle_heaps;
     idle_heaps = heap;
     heaps_idle++;
+    note_heaps();
     arn__unlock(&heaps_lock, RANK_HEAPS);
     arn__thread.inside = false;
 }
@@ -443,8 +452,7 @@ void arn__thread_defer_free(void *block)
 static bool is_deferred(const void *node)
 {
     const struct descriptor *d = arn__descriptor_if_ours(node);
-    return arn__kind(d) == KIND_POOL ? arn__pool_starts_block(d, node)
-                                     : arn__kind(d) >= KIND_RUN;
+    return arn__kind(d) == KIND_POOL ? arn__pool_starts_block(d, node) : arn__kind(d) >= KIND_RUN;
 }
 
 /* Takes the first of the list, and its link out of it; the rest is lost if that was overwritten. */

@@ -46,34 +46,29 @@ static void drop_chain(struct passed *chain)
     }
 }
 
-/* Before what is there already. */
-static void pass(struct passed *first, struct passed *last, unsigned to)
+/* Release: what is in ours, for the thread that takes it. Acquire: what is in theirs. */
+static struct passed *exchange(unsigned thread, struct passed *chain)
 {
-    struct passed *there = atomic_load_explicit(&chains[to], memory_order_relaxed);
-    do
-        last->next = there;
-    while (!atomic_compare_exchange_weak_explicit(&chains[to], &there, first, memory_order_release,
-                                                  memory_order_relaxed));
+    return atomic_exchange_explicit(&chains[thread], chain, memory_order_acq_rel);
 }
 
 static void fill(void **places, uint64_t *seed, unsigned idx)
 {
-    struct passed *first = NULL, *last = NULL;
+    struct passed *first = NULL;
     for (size_t i = 0; i < LOOP; i++) {
         void *block = take(seed);
         if (random_below(seed, PASSED_ONE_IN) == 0) {
             struct passed *passed = block;
             passed->next = first;
             first = passed;
-            last = last == NULL ? passed : last;
             continue;
         }
         void **place = &places[random_below(seed, PLACES)];
         block_drop(*place);
         *place = block;
     }
-    if (first != NULL)
-        pass(first, last, (idx + 1) % thread_total);
+    /* What the next thread has not come to is freed here. */
+    drop_chain(exchange((idx + 1) % thread_total, first));
 }
 
 static void *body(void *idx)
@@ -88,7 +83,7 @@ static void *body(void *idx)
             block_drop(places[i]);
             places[i] = NULL;
         }
-        drop_chain(atomic_exchange_explicit(&chains[own], NULL, memory_order_acquire));
+        drop_chain(exchange(own, NULL));
     }
     for (size_t i = 0; i < PLACES; i++)
         block_drop(places[i]);

@@ -530,6 +530,54 @@ TEST(heap, a_thread_among_others_holds_little)
     IN_OWN_PROCESS(hold_little());
 }
 
+/* In pools of which one block each is free. */
+static size_t held_among(size_t heaps)
+{
+    unsigned c = arn__class_of(1000), capacity = arn__size_classes[c].capacity;
+    arn_free(arn_malloc(1));
+    run_thread(fill_and_free, (void *)(size_t)1000);
+    atomic_store(&arn__heaps_in_use, heaps);
+    fill_many((void *)(size_t)1000);
+    for (unsigned i = 0; i < MANY; i += capacity)
+        arn_free(many[i]);
+    return heap()->held_slices;
+}
+
+static void hold_share(void)
+{
+    size_t held = held_among(3), carved = atomic_load(&arn__arena_totals.carved_bytes);
+    EXPECT_GT(held, HELD_MOST_SLICES);
+    EXPECT_LE(held, carved / SLICE_BYTES * 2 / 3 + 1);
+}
+
+static void hold_least(void)
+{
+    EXPECT_EQ(held_among(100), HELD_MOST_SLICES);
+}
+
+TEST(heap, of_threads_that_allocate_each_holds_twice_its_share)
+{
+    IN_OWN_PROCESS(hold_share());
+}
+
+TEST(heap, of_many_threads_each_holds_little)
+{
+    IN_OWN_PROCESS(hold_least());
+}
+
+static void count_in_use(void)
+{
+    arn_free(arn_malloc(1));
+    EXPECT_EQ(atomic_load(&arn__heaps_in_use), 1);
+    run_thread(fill_and_free, (void *)(size_t)1000);
+    EXPECT_EQ(atomic_load(&arn__heaps_in_use), 1);
+}
+
+TEST(heap, of_threads_that_ended_none_is_in_use)
+{
+    IN_OWN_PROCESS(count_in_use());
+}
+
 static void *wait_to_go(void *there)
 {
     sem_wait(&((struct elsewhere *)there)->may_go);
