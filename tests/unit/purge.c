@@ -448,21 +448,22 @@ static bool loses(long call)
     return lost;
 }
 
-static void play_loss(int *lost, long call)
+static void each_loss(void)
 {
-    pid_t child = fork();
-    if (child == 0)
-        _exit(loses(call));
-    int status = -1;
-    waitpid(child, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status));
-    *lost += WEXITSTATUS(status);
+    int lost = 0;
+    for (long call = 1; call <= 6; call++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(loses(call));
+        int status = -1;
+        waitpid(child, &status, 0);
+        EXPECT_TRUE(WIFEXITED(status));
+        lost += WEXITSTATUS(status);
+    }
+    EXPECT_GT(lost, 0);
 }
 
 TEST(purge, pages_that_are_lost_as_they_become_huge_are_not_used_again)
 {
-    int lost = 0;
-    for (long call = 1; call <= 6; call++)
-        play_loss(&lost, call);
-    EXPECT_GT(lost, 0);
+    IN_OWN_PROCESS(each_loss());
 }
