@@ -498,12 +498,13 @@ void arn__huge_pace_took(struct huge_pace *of, uint64_t ns)
 
 /* What is full of blocks wastes little of a huge page: that is what pools have carved, and large blocks of a program
  * that frees such, too. Another one's may be large and hardly touched, as may the pools of many threads. A small heap
- * pays nothing. */
+ * pays nothing. Only a large block opens several groups: they are used again and again, and waited for once, however
+ * slow they are. */
 static bool wants_huge(size_t bytes, size_t filled_bytes)
 {
     return arn__options.huge == HUGE_AUTO && filled_bytes / 8 >= GROUP_BYTES &&
            arn__region_totals.huge_bytes + bytes <= filled_bytes + filled_bytes / 8 &&
-           arn__huge_pace_asks(&arn__huge_pace);
+           (bytes > GROUP_BYTES || arn__huge_pace_asks(&arn__huge_pace));
 }
 
 /* Opens whole groups. */
