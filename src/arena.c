@@ -50,10 +50,13 @@ static void subtract(_Atomic size_t *total, size_t bytes)
 /* Of thick spans that were given back, since the start. */
 static size_t turned_bytes;
 
-/* What is probably full. */
+/* What is probably full: what pools have carved, if that is most of them. Many threads have pools of many classes, and
+ * carve little of each. */
 static size_t carved_bytes(void)
 {
-    return atomic_load_explicit(&arn__arena_totals.carved_bytes, memory_order_relaxed);
+    size_t pools = atomic_load_explicit(&arn__arena_totals.pool_bytes, memory_order_relaxed);
+    size_t carved = atomic_load_explicit(&arn__arena_totals.carved_bytes, memory_order_relaxed);
+    return carved >= pools - pools / 8 ? carved : 0;
 }
 
 /* The same for a span. A program that gives large blocks back will take others, and write them. A quarter is proof
@@ -730,6 +733,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
             arn__is_head(d + i)) {
             slices = arn__size_classes[d[i].class_idx].slices;
             held |= mask_of(i, slices);
+            add(&arn__arena_totals.pool_bytes, slices * SLICE_BYTES);
             add(&arn__arena_totals.carved_bytes, arn__carved_bytes(d + i));
         } else if (arn__kind(d + i) == KIND_GUARD) {
             held |= mask_of(i, 1);

@@ -314,6 +314,56 @@ TEST(purge, parts_of_arenas_stay_for_a_moment)
     IN_OWN_PROCESS(parts());
 }
 
+/* A group that is opened when pools have carved so much of 1 GiB. */
+static void opens(size_t carved_bytes, bool huge)
+{
+    started();
+    atomic_store(&arn__arena_totals.pool_bytes, (size_t)1 << 30);
+    atomic_store(&arn__arena_totals.carved_bytes, carved_bytes);
+    char *span = arn__span_take(GROUP_ARENAS, GROUP_ARENAS);
+    EXPECT_EQ(arn__region_group_is_huge(arn__arena(span)), huge);
+}
+
+TEST(purge, memory_opens_with_huge_pages_where_pools_are_mostly_carved)
+{
+    IN_OWN_PROCESS(opens((size_t)1 << 30, true));
+    IN_OWN_PROCESS(opens((size_t)7 << 27, true));
+    IN_OWN_PROCESS(opens(((size_t)7 << 27) - 1, false));
+}
+
+/* Counted as the pools themselves tell. */
+static void counts_pools(void)
+{
+    started();
+    size_t before = atomic_load(&arn__arena_totals.pool_bytes);
+    void *blocks[5000];
+    for (size_t i = 0; i < 5000; i++)
+        blocks[i] = arn_malloc(i);
+    size_t pools = 0;
+    for (struct region *region = arn__regions; region != NULL; region = region->next) {
+        for (size_t i = 0; i < (size_t)region->opened * region->slices; i++)
+            pools += arn__kind(arn__descriptor(region->base + i * SLICE_BYTES)) == KIND_POOL;
+    }
+    EXPECT_EQ(atomic_load(&arn__arena_totals.pool_bytes), pools * SLICE_BYTES);
+    pid_t child = fork();
+    if (child == 0) {
+        arn__arena_rebuild();
+        _exit(atomic_load(&arn__arena_totals.pool_bytes) != pools * SLICE_BYTES);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+    for (size_t i = 0; i < 5000; i++)
+        arn_free(blocks[i]);
+    arn_malloc_trim(0);
+    EXPECT_LE(atomic_load(&arn__arena_totals.pool_bytes), before);
+}
+
+TEST(purge, what_pools_take_is_counted)
+{
+    IN_OWN_PROCESS(counts_pools());
+}
+
 /* Spans of 4 MiB and more: what a program does that replaces images. */
 
 enum { IMAGE = 64 }; /* arenas */
