@@ -123,10 +123,17 @@ static void release(struct descriptor *pool)
  * are kept whole, to be taken without carving. Before a heap takes new slices, it gives up one that it
  * keeps for another class. */
 
+static unsigned most_empty(void)
+{
+    size_t heaps = atomic_load_explicit(&arn__heaps_in_use, memory_order_relaxed);
+    return heaps <= EMPTY_ALL_SLICES / EMPTY_MOST_SLICES ? EMPTY_MOST_SLICES
+                                                         : (unsigned)(EMPTY_ALL_SLICES / heaps);
+}
+
 static void keep_or_release(struct heap *heap, struct descriptor *pool)
 {
     if (heap->current[pool->class_idx] == NULL ||
-        heap->empty_slices + shape_of(pool)->slices > EMPTY_MOST_SLICES) {
+        heap->empty_slices + shape_of(pool)->slices > most_empty()) {
         release(pool);
         return;
     }

@@ -20,8 +20,9 @@ enum {
     /* In pools with free blocks that are not current, unless this is the only thread: 4 MiB, or twice a heap's share of
      * what all pools hold. What is more is shared, so that a thread that sleeps keeps no more to itself. */
     HELD_MOST_SLICES = 256,
-    /* In empty pools, ready to be taken whole: 1 MiB. */
+    /* In empty pools, ready to be taken whole: 1 MiB, and 16 MiB in all heaps. */
     EMPTY_MOST_SLICES = 64,
+    EMPTY_ALL_SLICES = 1024,
     /* In current pools of a heap without a thread: 2 MiB. */
     SET_ASIDE_MOST_SLICES = 128,
 };

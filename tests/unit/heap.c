@@ -156,6 +156,23 @@ TEST(heap, pools_whose_blocks_are_all_back_are_released)
     IN_OWN_PROCESS(emptied());
 }
 
+static void emptied_among(size_t heaps, unsigned kept)
+{
+    fill_many((void *)(size_t)100);
+    atomic_store(&arn__heaps_in_use, heaps);
+    free_many((void *)(size_t)MANY);
+    EXPECT_EQ(heap()->empty_slices, kept);
+    EXPECT_LE(pools_of(arn__class_of(100)), kept + 2);
+}
+
+TEST(heap, all_threads_together_keep_16_MiB_of_empty_pools)
+{
+    IN_OWN_PROCESS(emptied_among(16, 64));
+    IN_OWN_PROCESS(emptied_among(17, 60));
+    IN_OWN_PROCESS(emptied_among(200, 5));
+    IN_OWN_PROCESS(emptied_among(2000, 0));
+}
+
 static void empties_are_taken(void)
 {
     unsigned c = arn__class_of(100), other = arn__class_of(200);
