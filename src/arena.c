@@ -269,7 +269,7 @@ static void slice(struct arena *arena, unsigned slices)
     arena->state = ARENA_SLICED;
     arena->free = (uint16_t)whole(arena);
     relist_dirty(arena, DIRTY_PART);
-    if (GUARDED_ARENAS && slices < ARENA_SLICES)
+    if (GUARDED_ARENAS && slices <= 4) /* a longer run might not fit beside it */
         close_guard(arena);
 }
 
@@ -433,7 +433,7 @@ static void unhold_span(char *base, size_t arenas, size_t touched_bytes)
 
 /* ---- groups that become huge ----
  *
- * A group of small pages that was purged and is needed again at once takes 512 page faults again, or one. */
+ * A group of small pages that was purged and is needed again at once takes a page fault for each again, or one. */
 
 /* All of it, a moment ago. */
 static bool was_purged(char *group, uint32_t now_ms)
@@ -459,22 +459,41 @@ static void lose(char *base, size_t bytes)
     hold_span(base, bytes / ARENA_BYTES);
     for (size_t at = 0; at < bytes; at += ARENA_BYTES)
         arn__arena(base + at)->state = ARENA_SLICED;
-    for (size_t at = 0; at < bytes; at += SLICE_BYTES)
+    /* The first one last: until then it tells of them all, see thicken_run. */
+    for (size_t at = bytes; at > 0;) {
+        at -= SLICE_BYTES;
         atomic_store(&arn__descriptor(base + at)->kind_flags, KIND_GUARD);
+    }
+}
+
+/* They are a span meanwhile: for a child that is forked amid it, where they may be inaccessible. */
+static bool thicken_run(char *base, size_t bytes, size_t filled)
+{
+    struct descriptor *d = arn__descriptor(base);
+    d->units = (uint32_t)(bytes / ARENA_BYTES);
+    d->block_bytes = bytes;
+    atomic_store_explicit(&d->kind_flags, KIND_SPAN, memory_order_release);
+    bool kept = arn__region_thicken(base, bytes, filled);
+    if (kept)
+        atomic_store_explicit(&d->kind_flags, KIND_NONE, memory_order_release);
+    else
+        lose(base, bytes);
+    return kept;
 }
 
 /* Of a span that was just taken from its region and is not held yet. False: some of it is lost, the rest is back. */
 static bool thicken(char *base, size_t arenas)
 {
+    static bool lost; /* the OS is out of something: it would be so again */
     char *end = base + arenas * ARENA_BYTES;
     char *group = (char *)(((uintptr_t)base + GROUP_BYTES - 1) & ~(uintptr_t)(GROUP_BYTES - 1));
     uint32_t now_ms = arn__os_now_ms();
-    for (size_t bytes; group + GROUP_BYTES <= end; group += bytes + GROUP_BYTES) {
+    for (size_t bytes; !lost && group + GROUP_BYTES <= end; group += bytes + GROUP_BYTES) {
         bytes = 0;
         while (group + bytes + GROUP_BYTES <= end && was_purged(group + bytes, now_ms))
             bytes += GROUP_BYTES;
-        if (bytes > 0 && !arn__region_thicken(group, bytes, filled_bytes(arenas))) {
-            lose(group, bytes);
+        if (bytes > 0 && !thicken_run(group, bytes, filled_bytes(arenas))) {
+            lost = true;
             put_back(base, group);
             put_back(group + bytes, end);
             return false;
@@ -733,7 +752,7 @@ static size_t rebuild_arena(struct region *region, size_t idx)
             arn__is_head(d + i)) {
             slices = arn__size_classes[d[i].class_idx].slices;
             held |= mask_of(i, slices);
-            add(&arn__arena_totals.pool_bytes, slices * SLICE_BYTES);
+            add(&arn__arena_totals.pool_bytes, arn__room_bytes(d + i));
             add(&arn__arena_totals.carved_bytes, arn__carved_bytes(d + i));
         } else if (arn__kind(d + i) == KIND_GUARD) {
             held |= mask_of(i, 1);

@@ -19,8 +19,8 @@ extern struct lock arn__arena_lock;
 
 struct arena_totals {
     _Atomic size_t live_bytes;   /* slices and arenas held */
-    _Atomic size_t pool_bytes;   /* of these: by pools, which count them; */
-    _Atomic size_t carved_bytes; /* of these: by carved blocks */
+    _Atomic size_t pool_bytes;   /* of these: by the blocks that pools have room for; pools count them */
+    _Atomic size_t carved_bytes; /* of these: by carved blocks; pools count them, too */
     _Atomic size_t dirty_bytes;  /* free slices that are dirty */
     _Atomic size_t part_bytes;   /* of these: in arenas that are not free as a whole */
     _Atomic size_t reused_bytes; /* taken again soon after a purge; read and reset by purge.c */

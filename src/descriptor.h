@@ -44,7 +44,7 @@ struct bin;
 /* What a slice is for. */
 enum kind {
     KIND_NONE,    /* nothing: free, or not ours */
-    KIND_GUARD,   /* between pools, inaccessible */
+    KIND_GUARD,   /* not to be touched: inaccessible, or lost to others */
     KIND_EMPTY,   /* blocks of no bytes: see empty.h */
     KIND_POOL,    /* blocks of one size class */
     KIND_OBJECTS, /* objects of one type: see object/typed_pool.h */
@@ -136,10 +136,10 @@ enum arena_state {
     ARENA_SPAN,   /* part of a large block */
 };
 
-/* One arena's record; everything under the arena lock. 64 bytes. */
 /* Which free slices of an arena are dirty. */
 enum dirtiness { DIRTY_NONE, DIRTY_PART, DIRTY_WHOLE /* of a free arena: it goes in one piece */ };
 
+/* One arena's record; everything under the arena lock. 64 bytes. */
 struct arena {
     char *base;
     struct region *region;
@@ -295,6 +295,13 @@ static inline size_t arn__carved_bytes(const struct descriptor *pool)
     size_t bytes = (size_t)pool->carved * shape->block_bytes;
     size_t most = (size_t)shape->slices * SLICE_BYTES;
     return bytes < most ? bytes : most;
+}
+
+/* What they would take if all were carved. */
+static inline size_t arn__room_bytes(const struct descriptor *pool)
+{
+    const struct size_class *shape = &arn__size_classes[pool->class_idx];
+    return (size_t)shape->capacity * shape->block_bytes;
 }
 
 /* acquire: pairs with the release that clears POOL_RECOVER. */

@@ -202,8 +202,8 @@ static void begin_rest(struct heap *heap, struct descriptor *pool, unsigned free
 static bool rest(struct heap *heap, struct descriptor *pool)
 {
     bool alone = is_alone();
-    if (!alone &&
-        (heap->held_slices >= heap->held_most || heap->own_again[pool->class_idx] < OWN_OFTEN))
+    if (!alone && (heap->held_slices >= HELD_MOST_SLICES || heap->held_most == 0 ||
+                   heap->own_again[pool->class_idx] < OWN_OFTEN))
         return false;
     heap->rests_alone = heap->rests_alone || alone;
     begin_rest(heap, pool, 0);
@@ -485,13 +485,15 @@ static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
     return pool;
 }
 
-/* Looked at as pools are made: of threads that allocate, one that has much may hold much. It may fall asleep, but what
- * it holds is then twice a share at most. The only one that allocates passes blocks on, if there are others. */
+/* Looked at as pools are made: where several threads allocate, one that has much may hold much. All together may hold
+ * twice what all have, each at most half. Where one alone allocates, others free what it has. */
 static void measure_share(struct heap *heap)
 {
     size_t heaps = atomic_load_explicit(&arn__heaps_in_use, memory_order_relaxed);
     size_t bytes = atomic_load_explicit(&arn__arena_totals.carved_bytes, memory_order_relaxed);
-    size_t share = heaps < 2 ? 0 : 2 * (bytes / SLICE_BYTES) / heaps;
+    size_t share = heaps < 2 ? 0 : 2 * (bytes / SLICE_BYTES) / (heaps < 4 ? 4 : heaps);
+    if (share > HELD_SHARE_SLICES)
+        share = HELD_SHARE_SLICES;
     if (heap->held_most > 0)
         heap->held_most = share > HELD_MOST_SLICES ? share : HELD_MOST_SLICES;
 }

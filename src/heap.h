@@ -17,9 +17,11 @@
 #include "tenure.h"
 
 enum {
-    /* In pools with free blocks that are not current, unless this is the only thread: 4 MiB, or twice a heap's share of
-     * what all pools hold. What is more is shared, so that a thread that sleeps keeps no more to itself. */
+    /* In pools with free blocks that are not current, unless this is the only thread: 4 MiB; and up to 64 MiB, as
+     * measure_share says, in pools that the thread has freed into itself. What is more is shared, so that a thread that
+     * sleeps keeps no more to itself. */
     HELD_MOST_SLICES = 256,
+    HELD_SHARE_SLICES = 4096,
     /* In empty pools, ready to be taken whole: 1 MiB, and 16 MiB in all heaps. */
     EMPTY_MOST_SLICES = 64,
     EMPTY_ALL_SLICES = 1024,

@@ -68,7 +68,7 @@ struct descriptor *arn__pool_create(unsigned class_idx, unsigned number)
         /* Last: a slice of this kind is part of a pool, also to a child forked in between. */
         atomic_store_explicit(&d->kind_flags, KIND_POOL | flags, memory_order_release);
     }
-    atomic_fetch_add_explicit(&arn__arena_totals.pool_bytes, shape->slices * (size_t)SLICE_BYTES,
+    atomic_fetch_add_explicit(&arn__arena_totals.pool_bytes, arn__room_bytes(pool),
                               memory_order_relaxed);
     arn__pool_carve(pool);
     return pool;
@@ -205,7 +205,7 @@ void arn__pool_release(struct descriptor *pool)
         d->inverse = 0;
     }
     atomic_fetch_sub_explicit(&arn__arena_totals.carved_bytes, carved_bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&arn__arena_totals.pool_bytes, slices * (size_t)SLICE_BYTES,
+    atomic_fetch_sub_explicit(&arn__arena_totals.pool_bytes, arn__room_bytes(pool),
                               memory_order_relaxed);
     arn__slices_put(base, slices, touched);
 }

@@ -11,14 +11,20 @@ enum {
     RAISED_BYTES = 64 << 20, /* at most, or half of what is alive */
     RAISED_HALVES_MS = 1000,
     PART_AGE_MS = 100,
-    RETRY_MS = 1000, /* after a purge that failed (locked pages) */
+    PART_BYTES = 16 << 20, /* of younger ones, at least */
+    RETRY_MS = 1000,       /* after a purge that failed (locked pages) */
 };
 
+/* An age that nothing has. */
+static const uint32_t NEVER_MS = UINT32_MAX;
+
 static struct {
-    size_t raised_bytes; /* on top of the budget */
-    uint32_t halved_ms;  /* when that was last halved */
-    uint32_t failed_ms;  /* last failure; 0: none */
+    uint32_t halved_ms; /* when what raises the budget was last halved */
+    uint32_t failed_ms; /* last failure; 0: none */
 } state;
+
+/* On top of the budget. Written under the lock. relaxed: read without it to see whether there is something to do. */
+static _Atomic size_t raised_bytes;
 
 static _Atomic unsigned settles;
 
@@ -43,18 +49,17 @@ static size_t raised_most_bytes(void)
 /* Ranges that were needed again soon raise the budget; time lowers it. */
 static void adapt(uint32_t now_ms)
 {
-    size_t reused = load(&arn__arena_totals.reused_bytes);
+    size_t reused = load(&arn__arena_totals.reused_bytes), raised = load(&raised_bytes);
     if (reused > 0) {
         atomic_store_explicit(&arn__arena_totals.reused_bytes, 0, memory_order_relaxed);
-        state.raised_bytes += reused;
+        raised += reused;
         state.halved_ms = now_ms;
     } else if (now_ms - state.halved_ms > RAISED_HALVES_MS) {
-        state.raised_bytes /= 2;
+        raised /= 2;
         state.halved_ms = now_ms;
     }
     size_t most = raised_most_bytes();
-    if (state.raised_bytes > most)
-        state.raised_bytes = most;
+    atomic_store_explicit(&raised_bytes, raised < most ? raised : most, memory_order_relaxed);
 }
 
 /* Purges a range that is about the oldest, see arn__arena_take_oldest_dirty; the lock is not held while
@@ -75,18 +80,35 @@ static bool purge_oldest(size_t most_slices, uint32_t whole_age_ms, uint32_t par
     return purged;
 }
 
-static size_t slices_above(size_t keep_bytes)
+static size_t dirty_bytes(void)
 {
-    size_t dirty = load(&arn__arena_totals.dirty_bytes);
-    size_t slices = dirty > keep_bytes ? (dirty - keep_bytes + SLICE_BYTES - 1) / SLICE_BYTES : 0;
+    return load(&arn__arena_totals.dirty_bytes);
+}
+
+static size_t part_bytes(void)
+{
+    return load(&arn__arena_totals.part_bytes);
+}
+
+static size_t whole_bytes(void)
+{
+    size_t part = part_bytes(), dirty = dirty_bytes();
+    return dirty > part ? dirty - part : 0;
+}
+
+static size_t slices_above(size_t bytes, size_t keep_bytes)
+{
+    size_t slices = bytes > keep_bytes ? (bytes - keep_bytes + SLICE_BYTES - 1) / SLICE_BYTES : 0;
     return slices < BATCH_SLICES ? slices : BATCH_SLICES;
 }
 
-static bool purge_down_to(size_t keep_bytes, uint32_t part_age_ms)
+static bool purge_down_to(size_t (*bytes)(void), size_t keep_bytes, uint32_t whole_age_ms,
+                          uint32_t part_age_ms)
 {
     bool any = false;
     size_t slices;
-    while ((slices = slices_above(keep_bytes)) > 0 && purge_oldest(slices, 0, part_age_ms))
+    while ((slices = slices_above(bytes(), keep_bytes)) > 0 &&
+           purge_oldest(slices, whole_age_ms, part_age_ms))
         any = true;
     return any;
 }
@@ -102,50 +124,84 @@ static void purge_old(uint32_t now_ms)
     }
 }
 
-/* A part of an arena costs a call of its own, is the next to be used again, and where all is being freed it is an
- * arena soon: before that nothing is looked for. */
+/* ---- parts of arenas ----
+ *
+ * A part costs a call of its own, is the next to be used again, and where all is being freed it is an arena soon. So
+ * parts are not purged as soon as the budget is used up, unless memory is short. */
+
+static bool spares_parts(void)
+{
+    return arn__options.purge_budget_bytes > 0 && !arn__memory_is_tight();
+}
+
 static uint32_t part_age_ms(void)
 {
     uint32_t delay_ms = (uint32_t)arn__options.purge_delay_ms;
+    if (!spares_parts())
+        return 0;
     return delay_ms < PART_AGE_MS ? delay_ms : PART_AGE_MS;
 }
 
-static size_t whole_dirty_bytes(void)
+static size_t most_part_bytes(size_t budget)
 {
-    size_t part = load(&arn__arena_totals.part_bytes), dirty = load(&arn__arena_totals.dirty_bytes);
-    return dirty > part ? dirty - part : 0;
+    return spares_parts() && budget < PART_BYTES ? PART_BYTES : budget;
+}
+
+/* ---- what the others call ---- */
+
+static size_t budget_bytes(void)
+{
+    return base_budget() + load(&raised_bytes);
+}
+
+/* Without the lock: whether there may be something to do. */
+static bool is_over(void)
+{
+    size_t budget = budget_bytes();
+    return whole_bytes() > budget || part_bytes() > most_part_bytes(budget);
+}
+
+static void settle_to(size_t budget)
+{
+    size_t keep = budget - budget / 4, most = most_part_bytes(budget);
+    if (whole_bytes() > budget)
+        purge_down_to(whole_bytes, keep, 0, NEVER_MS);
+    if (dirty_bytes() > budget)
+        purge_down_to(dirty_bytes, keep, NEVER_MS, part_age_ms());
+    if (part_bytes() > most)
+        purge_down_to(part_bytes, most - most / 4, NEVER_MS, 0);
 }
 
 void arn__purge_settle(void)
 {
     bool look = atomic_fetch_add_explicit(&settles, 1, memory_order_relaxed) % SETTLES_PER_LOOK ==
                 SETTLES_PER_LOOK - 1;
-    if (!look && whole_dirty_bytes() <= base_budget())
+    if (!look && !is_over())
         return;
     arn__lock(&arn__arena_lock, RANK_ARENA);
     uint32_t now_ms = arn__os_now_ms();
     adapt(now_ms);
     if (state.failed_ms == 0 || now_ms - state.failed_ms > RETRY_MS) {
         state.failed_ms = 0;
-        size_t budget = base_budget() + state.raised_bytes;
-        if (load(&arn__arena_totals.dirty_bytes) > budget)
-            purge_down_to(budget - budget / 4, part_age_ms());
+        settle_to(budget_bytes());
         if (look)
             purge_old(now_ms);
     }
     arn__unlock(&arn__arena_lock, RANK_ARENA);
 }
 
+/* Whole arenas first; where one of them is locked, the parts go all the same. */
 bool arn__purge_to(size_t keep_bytes)
 {
     arn__lock(&arn__arena_lock, RANK_ARENA);
-    bool any = purge_down_to(keep_bytes, 0);
+    bool whole = purge_down_to(dirty_bytes, keep_bytes, 0, NEVER_MS);
+    bool parts = purge_down_to(dirty_bytes, keep_bytes, NEVER_MS, 0);
     arn__unlock(&arn__arena_lock, RANK_ARENA);
-    return any;
+    return whole || parts;
 }
 
 void arn__purge_after_fork(void)
 {
     state.failed_ms = 0;
-    state.raised_bytes = 0;
+    atomic_store_explicit(&raised_bytes, 0, memory_order_relaxed);
 }

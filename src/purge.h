@@ -4,7 +4,8 @@
  * max(purge_budget, live / 8), raised when ranges are needed again right after they were purged, by
  * as much, up to 64 MiB or half of what is alive. Over it, the oldest ranges go first, in batches; and
  * what has been dirty for longer than purge_delay_ms goes, looked for on slow paths only: there is no
- * background thread. Parts of arenas that are in use stay for 100 ms.
+ * background thread. Parts of arenas that are in use stay until the arena has had some for 100 ms, up
+ * to 16 MiB of them.
  */
 #ifndef ARENITE_PURGE_H
 #define ARENITE_PURGE_H

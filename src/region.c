@@ -496,15 +496,22 @@ void arn__huge_pace_took(struct huge_pace *of, uint64_t ns)
     of->skips = of->last_skips;
 }
 
+static bool is_thick(size_t bytes)
+{
+    return bytes > GROUP_BYTES;
+}
+
 /* What is full of blocks wastes little of a huge page: that is what pools have carved, and large blocks of a program
  * that frees such, too. Another one's may be large and hardly touched, as may the pools of many threads. A small heap
- * pays nothing. Only a large block opens several groups: they are used again and again, and waited for once, however
- * slow they are. */
+ * pays nothing. Several groups at once, which only large blocks need, are counted apart, and not paced: a large block in
+ * small pages takes more time, however slow huge pages are. */
 static bool wants_huge(size_t bytes, size_t filled_bytes)
 {
+    size_t thick = arn__region_totals.thick_bytes;
+    size_t has = is_thick(bytes) ? thick : arn__region_totals.huge_bytes - thick;
     return arn__options.huge == HUGE_AUTO && filled_bytes / 8 >= GROUP_BYTES &&
-           arn__region_totals.huge_bytes + bytes <= filled_bytes + filled_bytes / 8 &&
-           (bytes > GROUP_BYTES || arn__huge_pace_asks(&arn__huge_pace));
+           has + bytes <= filled_bytes + filled_bytes / 8 &&
+           (is_thick(bytes) || arn__huge_pace_asks(&arn__huge_pace));
 }
 
 /* Opens whole groups. */
@@ -521,6 +528,7 @@ static enum os_grown open_huge(struct region *region, char *base, size_t bytes)
         region->stretches[i / WORD_BITS].huge |= group_bit(i);
     region->huge_groups += (uint32_t)(bytes / GROUP_BYTES);
     arn__region_totals.huge_bytes += bytes;
+    arn__region_totals.thick_bytes += is_thick(bytes) ? bytes : 0;
     return OS_GROWN;
 }
 
@@ -652,6 +660,7 @@ static void forget_huge(struct region *region, size_t first, size_t end)
         region->stretches[i / WORD_BITS].huge &= (uint8_t)~group_bit(i);
         region->huge_groups--;
         arn__region_totals.huge_bytes -= GROUP_BYTES;
+        arn__region_totals.thick_bytes -= arn__region_totals.thick_bytes > 0 ? GROUP_BYTES : 0;
     }
 }
 

@@ -54,7 +54,8 @@ extern struct region *arn__regions;
 struct region_totals {
     size_t reserved_bytes;
     size_t opened_bytes;
-    size_t huge_bytes; /* of these: asked to be huge pages, for about as much is full of blocks */
+    size_t huge_bytes;  /* of these: asked to be huge pages, for about as much is full of blocks */
+    size_t thick_bytes; /* of these: for large blocks; pools may have become of them since */
 };
 extern struct region_totals arn__region_totals;
 

@@ -124,8 +124,10 @@ static void mend(struct heap *survivor)
     heaps_made = survivor != NULL;
     heaps_idle = heaps_set_aside = 0;
     note_heaps();
-    if (survivor != NULL)
+    if (survivor != NULL) {
         survivor->next = NULL;
+        survivor->held_most = survivor->held_most > 0 ? HELD_MOST_SLICES : 0;
+    }
     next_number = 1;
     kept_number = survivor != NULL ? arn__heap_number(survivor) : 0;
     if (survivor != &first_heap)
@@ -332,10 +334,13 @@ static struct heap *make_heap(void)
         note_heaps();
         heaps_set_aside -= heap->set_aside;
         heap->set_aside = false;
+        heap->held_most = HELD_MOST_SLICES;
         return heap;
     }
-    if ((heap = take_dead_heap()) != NULL)
+    if ((heap = take_dead_heap()) != NULL) {
+        heap->held_most = HELD_MOST_SLICES;
         return heap;
+    }
     next_number += next_number == kept_number;
     if (next_number == ORPHAN_NUMBER)
         return NULL;

@@ -26,7 +26,7 @@ static _Atomic(struct passed *) chains[MOST_THREADS]; /* for this thread to free
 static unsigned thread_total;
 static size_t loops;
 
-/* 16 bytes to 16,000, small ones more often: the least of three, as likely as any below it. */
+/* 32 bytes to 16,000, small ones more often: the least of three, as likely as any below it. */
 static void *take(uint64_t *seed)
 {
     size_t bytes = random_below(seed, MOST_BYTES - 31);

@@ -2,8 +2,8 @@
  *
  *     rounds [--threads N] [--scale F]
  *
- * After the stress test of mimalloc (Leijen, 2019), which has rounds of threads: each of N threads builds up blocks, a
- * few of which it keeps until it ends, and exchanges one in four for a block in slots that all share. After each round
+ * After the stress test of mimalloc (Leijen, 2019), which has rounds of threads: each of N threads builds up blocks, one
+ * in eight of which it keeps until it ends, and exchanges one in four for a block in slots that all share. After each round
  * but every tenth, the slots keep what they hold for the next round's threads.
  */
 #include "workload.h"

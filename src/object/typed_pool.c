@@ -125,7 +125,7 @@ static struct descriptor *create(struct bin *bin)
             /* Last: for a child forked in between. */
             atomic_store_explicit(&d->kind_flags, KIND_OBJECTS, memory_order_release);
         }
-        atomic_fetch_add_explicit(&arn__arena_totals.pool_bytes, slices * (size_t)SLICE_BYTES,
+        atomic_fetch_add_explicit(&arn__arena_totals.pool_bytes, arn__room_bytes(pool),
                                   memory_order_relaxed);
         arn__roster_join(bin->roster, pool, base, bin->pool_bytes);
         carve(pool, base);
@@ -153,7 +153,7 @@ static void release_slices(struct descriptor *pool, char *base)
     unsigned touched = (unsigned)((carved_bytes + SLICE_BYTES - 1) / SLICE_BYTES);
     atomic_fetch_sub_explicit(&arn__arena_totals.carved_bytes, arn__carved_bytes(pool),
                               memory_order_relaxed);
-    atomic_fetch_sub_explicit(&arn__arena_totals.pool_bytes, slices * (size_t)SLICE_BYTES,
+    atomic_fetch_sub_explicit(&arn__arena_totals.pool_bytes, arn__room_bytes(pool),
                               memory_order_relaxed);
     for (unsigned i = 0; i < slices; i++)
         atomic_store_explicit(&pool[i].kind_flags, KIND_NONE, memory_order_relaxed);
