@@ -75,6 +75,7 @@ static void *alloc_pooled(struct heap *heap, unsigned class_idx, bool zeroed)
 
 static void *alloc_large(struct heap *heap, size_t bytes, size_t alignment, bool zeroed)
 {
+    arn__spares_miss(&heap->spares);
     void *block = arn__large_alloc(bytes, alignment, zeroed);
     if (block == NULL) {
         reclaim(heap);
@@ -236,34 +237,22 @@ ARN__ENTRY __attribute__((noinline)) static void *alloc_sampled(const struct req
     return block;
 }
 
-/* NULL: all that this thread has. */
-__attribute__((noinline)) static void free_spare(void *block)
+/* The spares of this thread's heap, to be touched without entering: a handler that comes meanwhile is to enter
+ * nothing. Of a thread without a heap in sight there are none, and none may be kept. NULL: they are not to be touched. */
+static inline struct spares *begin_spares(void)
 {
-    struct heap *heap = arn__thread_enter();
-    if (heap == NULL)
-        return; /* in a child that is not to be mended yet */
-    if (block != NULL)
-        arn__spares_free(block);
-    else
-        arn__spares_free_all(&heap->spares);
-    arn__thread_leave(heap);
-}
-
-/* Without entering: a handler that comes meanwhile is to enter nothing. NULL: there is none, or more to it. */
-static inline void *take_spare(size_t bytes, size_t alignment)
-{
-    struct heap *heap = arn__thread.own;
-    if (CHECKED_BLOCKS || arn__thread.inside || heap == NULL || !arn__thread_is_settled() ||
-        arn__thread_is_watched() || arn__sampled_is_on())
+    struct heap *heap = ARN__PEEK(arn__thread.heap);
+    if (CHECKED_BLOCKS || arn__thread.inside || !arn__thread_is_settled() || arn__sampled_is_on())
         return NULL;
     arn__thread.inside = true;
     atomic_signal_fence(memory_order_seq_cst);
-    void *block = arn__spares_take(&heap->spares, bytes, alignment);
+    return &heap->spares;
+}
+
+static inline void end_spares(void)
+{
     atomic_signal_fence(memory_order_seq_cst);
     arn__thread.inside = false;
-    if (block == NULL && arn__spares_missed(&heap->spares))
-        free_spare(NULL);
-    return block;
 }
 
 /* By the class if there is one, else as a large block. */
@@ -276,12 +265,31 @@ ARN__ENTRY static void *alloc_slow(size_t bytes, size_t alignment, unsigned clas
     return arn__traces(ARN_TRACE_BLOCKS) ? alloc_traced(&request) : alloc(&request, NULL);
 }
 
+ARN__ENTRY __attribute__((noinline)) static void *alloc_unspared(size_t bytes, size_t alignment,
+                                                                 bool zeroed)
+{
+    void *spare = NULL;
+    struct spares *spares = begin_spares();
+    if (spares != NULL) {
+        spare = arn__spares_search(spares, bytes, alignment);
+        end_spares();
+    }
+    if (spare == NULL)
+        return alloc_slow(bytes, alignment, NO_CLASS, zeroed);
+    return zeroed ? memset(spare, 0, bytes) : spare;
+}
+
 /* What no pool serves. */
 ARN__ENTRY static void *alloc_unpooled(size_t bytes, size_t alignment, bool zeroed)
 {
-    void *spare = take_spare(bytes, alignment);
+    void *spare = NULL;
+    struct spares *spares = begin_spares();
+    if (spares != NULL) {
+        spare = arn__spares_take(spares, bytes, alignment);
+        end_spares();
+    }
     if (spare == NULL)
-        return alloc_slow(bytes, alignment, NO_CLASS, zeroed);
+        return alloc_unspared(bytes, alignment, zeroed);
     return zeroed ? memset(spare, 0, bytes) : spare;
 }
 
@@ -489,13 +497,21 @@ static bool free_interrupting(void *pointer)
     return true;
 }
 
+/* Not the orphan heap; nor what could not be handed out again so: see begin_spares. */
+static bool may_keep(const struct heap *heap)
+{
+    return !CHECKED_BLOCKS && heap == arn__thread.own && !arn__thread_is_watched() &&
+           !arn__sampled_is_on();
+}
+
 static bool free_in(struct heap *heap, void *pointer)
 {
     perturb_freed(pointer);
     if (arn__traces(ARN_TRACE_BLOCKS))
         arn__trace_remove(pointer); /* before anybody else can have the block */
     if (arn__kind(arn__descriptor(pointer)) != KIND_POOL)
-        return arn__large_free(pointer);
+        return (may_keep(heap) && arn__spares_offer(&heap->spares, pointer)) ||
+               arn__large_free(pointer);
     arn__heap_free(heap, pointer);
     return true;
 }
@@ -551,20 +567,13 @@ ARN__ENTRY __attribute__((noinline)) static void free_entering(void *pointer, co
 /* A run or span that its thread keeps, without entering. False: there is more to it. */
 static inline bool keep_spare(struct descriptor *d, void *pointer)
 {
-    unsigned slices = arn__large_slices(d);
-    struct heap *heap = arn__thread.own;
-    if (CHECKED_BLOCKS || slices == 0 || !arn__large_starts(d, pointer) ||
-        !arn__has_tract(pointer) || heap == NULL || arn__thread.inside ||
-        !arn__thread_is_settled() || arn__thread_is_watched() || arn__sampled_is_on())
+    size_t slices = arn__large_slices(d);
+    struct spares *spares;
+    if (slices == 0 || ((uintptr_t)pointer & (SLICE_BYTES - 1)) != 0 || !arn__has_tract(pointer) ||
+        (spares = begin_spares()) == NULL)
         return false;
-    void *evicted;
-    arn__thread.inside = true;
-    atomic_signal_fence(memory_order_seq_cst);
-    bool kept = arn__spares_keep(&heap->spares, d, pointer, slices, &evicted);
-    atomic_signal_fence(memory_order_seq_cst);
-    arn__thread.inside = false;
-    if (__builtin_expect(evicted != NULL, false))
-        free_spare(evicted);
+    bool kept = arn__spares_keep(spares, d, pointer, slices);
+    end_spares();
     return kept;
 }
 
@@ -636,20 +645,26 @@ bool arn__may_be_ours(const void *pointer)
 }
 
 /* A block of a pool that is out; of few that are it may say no. */
-static inline bool is_out(const struct descriptor *d, const struct block *block)
+static inline bool is_out(const struct descriptor *d, unsigned kind_flags,
+                          const struct block *block)
 {
-    return arn__kind(d) == KIND_POOL && arn__pool_starts_block(d, block) &&
+    return (kind_flags & KIND_MASK) == KIND_POOL && arn__pool_starts_block(d, block) &&
            !arn__link_may_be(arn__link_below(block->link));
 }
 
-/* A large block in use. */
-static inline bool is_large(const struct descriptor *d, const void *pointer)
+/* A large block in use: each flag is of one that is not, or of an object. */
+static inline bool is_large(unsigned kind_flags, const void *pointer)
 {
-    return arn__large_starts(d, pointer) && arn__has_tract(pointer) && !arn__holds_objects(d);
+    return kind_flags - KIND_RUN <= KIND_MAP - KIND_RUN &&
+           ((uintptr_t)pointer & (SLICE_BYTES - 1)) == 0 && arn__has_tract(pointer);
 }
 
+/* Of another heap's pool, or of none. */
 __attribute__((noinline)) static size_t usable_slow(void *block, const char *function)
 {
+    const struct descriptor *d = arn__descriptor(block);
+    if (is_out(d, arn__kind_flags(d), block))
+        return arn__size_classes[d->class_idx].block_bytes;
     const char *misuse = block == NULL ? NULL : misuse_of(block, used_after);
     if (misuse != NULL)
         say(function, block, misuse);
@@ -659,10 +674,11 @@ __attribute__((noinline)) static size_t usable_slow(void *block, const char *fun
 size_t arn__usable(void *block, const char *function)
 {
     block = arn__block_from_program(block);
-    const struct descriptor *d = arn__descriptor(block);
-    if (is_out(d, block))
+    uintptr_t index = arn__descriptor_index(block);
+    const struct descriptor *d = arn__descriptor_at(index);
+    if (arn__is_own(&index, block))
         return arn__size_classes[d->class_idx].block_bytes;
-    return is_large(d, block) ? d->block_bytes : usable_slow(block, function);
+    return is_large(arn__kind_flags(d), block) ? d->block_bytes : usable_slow(block, function);
 }
 
 /* To a block of its own, which the caller has tried to get; without one, a block that shrinks stays
@@ -759,9 +775,10 @@ static bool fits(size_t old_bytes, size_t bytes)
 static inline bool stays(void *block, size_t bytes)
 {
     const struct descriptor *d = arn__descriptor(block);
-    if (is_out(d, block))
+    unsigned kind_flags = arn__kind_flags(d);
+    if (is_out(d, kind_flags, block))
         return bytes > 0 && fits(arn__size_classes[d->class_idx].block_bytes, bytes);
-    return is_large(d, block) && arn__large_is_made_for(d, bytes);
+    return is_large(kind_flags, block) && arn__large_is_made_for(d, kind_flags & KIND_MASK, bytes);
 }
 
 ARN__ENTRY __attribute__((noinline)) static void *realloc_slow(void *block, size_t bytes,

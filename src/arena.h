@@ -24,6 +24,7 @@ struct arena_totals {
     _Atomic size_t dirty_bytes;  /* free slices that are dirty */
     _Atomic size_t part_bytes;   /* of these: in arenas that are not free as a whole */
     _Atomic size_t reused_bytes; /* taken again soon after a purge; read and reset by purge.c */
+    _Atomic size_t spare_bytes;  /* of large blocks that heaps may keep: see spares.h */
 };
 extern struct arena_totals arn__arena_totals;
 

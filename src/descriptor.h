@@ -262,6 +262,17 @@ static inline enum kind arn__kind(const struct descriptor *d)
     return (enum kind)(atomic_load_explicit(&d->kind_flags, memory_order_relaxed) & KIND_MASK);
 }
 
+/* acquire: pairs with the release that clears POOL_RECOVER. */
+static inline unsigned arn__kind_flags(const struct descriptor *d)
+{
+    return atomic_load_explicit(&d->kind_flags, memory_order_acquire);
+}
+
+static inline bool arn__has_flag(const struct descriptor *d, unsigned flag)
+{
+    return arn__kind_flags(d) & flag;
+}
+
 /* A pool's first slice, from any of them: a pool of n slices begins at a multiple of n, and tables at a
  * multiple of an arena's descriptors. */
 static inline struct descriptor *arn__head(const struct descriptor *d)
@@ -302,12 +313,6 @@ static inline size_t arn__room_bytes(const struct descriptor *pool)
 {
     const struct size_class *shape = &arn__size_classes[pool->class_idx];
     return (size_t)shape->capacity * shape->block_bytes;
-}
-
-/* acquire: pairs with the release that clears POOL_RECOVER. */
-static inline bool arn__has_flag(const struct descriptor *d, unsigned flag)
-{
-    return atomic_load_explicit(&d->kind_flags, memory_order_acquire) & flag;
 }
 
 /* Tables for every tract that the range touches, all zero. False: no memory, or another tract of ours

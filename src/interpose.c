@@ -229,10 +229,15 @@ EXPORT void *pvalloc(size_t bytes)
 }
 
 /* What is not ours is the business of whoever has free: there is nothing to be told of it here. */
+static SELDOM size_t usable_size_elsewhere(void *block)
+{
+    return arn__may_be_ours(block) ? arn__taken_bytes(block, "malloc_usable_size") : 0;
+}
+
 EXPORT size_t malloc_usable_size(void *block)
 {
-    if (IS_ANOTHERS(free) && !arn__may_be_ours(block))
-        return 0;
+    if (IS_ANOTHERS(free))
+        return usable_size_elsewhere(block);
     return arn__taken_bytes(block, "malloc_usable_size");
 }
 

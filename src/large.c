@@ -491,6 +491,12 @@ void arn__large_free_deferred(void *block)
 
 /* ---- spares ---- */
 
+void arn__large_reach(struct descriptor *d, size_t bytes)
+{
+    if (arn__has_flag(d, LARGE_SPARE) && d->block_bytes < bytes)
+        d->block_bytes = round_up(bytes, granule());
+}
+
 void arn__large_free_spare(void *block)
 {
     free_from(block, LARGE_SPARE);

@@ -42,8 +42,7 @@ void arn__large_free_deferred(void *block);
 /* Slices of a run or span in use; 0: it is none. */
 static inline unsigned arn__large_slices(const struct descriptor *d)
 {
-    /* acquire: see arn__has_flag. */
-    unsigned kind_flags = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
+    unsigned kind_flags = arn__kind_flags(d);
     return kind_flags == KIND_RUN    ? d->units
            : kind_flags == KIND_SPAN ? d->units * ARENA_SLICES
                                      : 0;
@@ -61,26 +60,30 @@ static inline size_t arn__large_slices_for(size_t bytes, size_t alignment)
     return ((bytes + unit - 1) & ~(unit - 1)) / SLICE_BYTES;
 }
 
-/* A run or span in use becomes a spare; false: somebody else frees it, or has. It is taken out again for `bytes`, of
- * which it has the slices; false: it is none any more. Or it is freed. */
+/* A run or span in use becomes a spare; false: somebody else frees it, or has. */
 static inline bool arn__large_keep(struct descriptor *d)
 {
     uint8_t kind = (uint8_t)arn__kind(d);
     return atomic_compare_exchange_strong(&d->kind_flags, &kind, (uint8_t)(kind | LARGE_SPARE));
 }
-static inline bool arn__large_take_again(void *block, size_t bytes)
+
+/* A spare is in use again; false: it is none any more. Nobody but its heap's thread changes one. */
+static inline bool arn__large_take_again(struct descriptor *d)
 {
-    struct descriptor *d = arn__descriptor(block);
-    uint8_t spare = atomic_load_explicit(&d->kind_flags, memory_order_acquire);
+    /* relaxed: this thread stored it. */
+    unsigned spare = atomic_load_explicit(&d->kind_flags, memory_order_relaxed);
     if (spare != (KIND_RUN | LARGE_SPARE) && spare != (KIND_SPAN | LARGE_SPARE))
         return false;
-    if (d->block_bytes < bytes) { /* of a span it tells how far pages were written */
-        size_t page_bytes = arn__os_page_bytes();
-        size_t unit = page_bytes > SLICE_BYTES ? page_bytes : SLICE_BYTES;
-        d->block_bytes = (bytes + unit - 1) & ~(unit - 1);
-    }
-    return atomic_compare_exchange_strong(&d->kind_flags, &spare, spare & (uint8_t)~LARGE_SPARE);
+    /* release: see enter in large.c. */
+    atomic_store_explicit(&d->kind_flags, (uint8_t)(spare & ~(unsigned)LARGE_SPARE),
+                          memory_order_release);
+    return true;
 }
+
+/* Before a spare is in use again for `bytes`, of which it has the slices: a span tells how far pages were written. */
+void arn__large_reach(struct descriptor *d, size_t bytes);
+
+/* A spare goes back to its arenas. */
 void arn__large_free_spare(void *block);
 
 /* How many bytes of freed large blocks are still here; and gives them back to the OS. */
@@ -100,17 +103,19 @@ void *arn__large_alloc_growing(size_t bytes);
 /* Is this the start of a large block? */
 static inline bool arn__large_starts(const struct descriptor *d, const void *pointer)
 {
-    return arn__kind(d) >= KIND_RUN && !arn__has_flag(d, LARGE_DEFERRED | LARGE_SPARE) &&
+    unsigned kind_flags = arn__kind_flags(d);
+    return (kind_flags & KIND_MASK) >= KIND_RUN &&
+           (kind_flags & (LARGE_DEFERRED | LARGE_SPARE)) == 0 &&
            ((uintptr_t)pointer & (SLICE_BYTES - 1)) == 0;
 }
 
 /* A large block that arn__large_resize would leave as it is. */
-static inline bool arn__large_is_made_for(const struct descriptor *d, size_t bytes)
+static inline bool arn__large_is_made_for(const struct descriptor *d, enum kind kind, size_t bytes)
 {
     size_t most = d->block_bytes;
-    size_t too_few = arn__kind(d) == KIND_SPAN  ? (size_t)(d->units - 1) * ARENA_BYTES
-                     : arn__kind(d) == KIND_RUN ? most - SLICE_BYTES
-                                                : most - arn__os_page_bytes();
+    size_t too_few = kind == KIND_SPAN  ? (size_t)(d->units - 1) * ARENA_BYTES
+                     : kind == KIND_RUN ? most - SLICE_BYTES
+                                        : most - arn__os_page_bytes();
     return bytes > POOLED_BYTES && bytes > too_few && bytes <= most;
 }
 

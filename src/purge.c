@@ -149,9 +149,16 @@ static size_t most_part_bytes(size_t budget)
 
 /* ---- what the others call ---- */
 
-static size_t budget_bytes(void)
+size_t arn__purge_budget_bytes(void)
 {
     return base_budget() + load(&raised_bytes);
+}
+
+/* Without what heaps keep of it, but for a quarter. */
+static size_t budget_bytes(void)
+{
+    size_t budget = arn__purge_budget_bytes(), spares = load(&arn__arena_totals.spare_bytes);
+    return budget - (spares < budget / 4 * 3 ? spares : budget / 4 * 3);
 }
 
 /* Without the lock: whether there may be something to do. */

@@ -19,6 +19,9 @@ void arn__purge_settle(void);
 /* Purges until at most `keep_bytes` are dirty; true if any memory was given back. */
 bool arn__purge_to(size_t keep_bytes);
 
+/* What may be dirty at this moment: the heaps' spares, see spares.h, and what is free. No lock is needed. */
+size_t arn__purge_budget_bytes(void);
+
 /* In a forked child. */
 void arn__purge_after_fork(void);
 

@@ -1,123 +1,105 @@
-/* spares.c - large blocks that wait with a heap. */
+/* spares.c - large blocks that wait with a heap: what all heaps may keep. */
 #include "spares.h"
 
 #include <string.h>
 
-#include "large.h"
+#include "arena.h"
 #include "options.h"
+#include "purge.h"
 #include "region.h"
 
-/* Of all heaps. relaxed: a bound. */
-static _Atomic size_t spare_bytes;
+/* relaxed, here and below: a bound. */
+static size_t reserved_bytes(void)
+{
+    return atomic_load_explicit(&arn__arena_totals.spare_bytes, memory_order_relaxed);
+}
 
 static size_t most_bytes(void)
 {
-    size_t half = arn__options.purge_budget_bytes / 2;
-    return half < SPARES_MOST_BYTES ? half : SPARES_MOST_BYTES;
+    size_t most = arn__purge_budget_bytes();
+    if (arn__options.purge_budget_bytes == 0 || arn__memory_is_tight())
+        return 0;
+    return most < SPARES_MOST_BYTES ? most : SPARES_MOST_BYTES;
 }
 
-/* The place is free then; the block stays a spare. */
-static void *leave(struct spares *spares, unsigned place)
+static bool reserve(struct spares *spares, size_t slices)
 {
-    void *block = spares->blocks[place];
-    atomic_fetch_sub_explicit(&spare_bytes, (size_t)spares->slices[place] * SLICE_BYTES,
-                              memory_order_relaxed);
-    spares->blocks[place] = NULL;
-    return block;
-}
-
-static bool has_room(size_t bytes)
-{
-    return atomic_load_explicit(&spare_bytes, memory_order_relaxed) + bytes <= most_bytes();
-}
-
-/* The oldest, if there is one. */
-static void *evict(struct spares *spares)
-{
-    for (unsigned i = 0; i < SPARES; i++) {
-        unsigned place = spares->oldest++ % SPARES;
-        if (spares->blocks[place] != NULL)
-            return leave(spares, place);
-    }
-    return NULL;
-}
-
-static unsigned free_place(const struct spares *spares)
-{
-    unsigned place = 0;
-    while (place < SPARES && spares->blocks[place] != NULL)
-        place++;
-    return place;
-}
-
-bool arn__spares_keep(struct spares *spares, struct descriptor *d, void *block, unsigned slices,
-                      void **evicted)
-{
-    size_t bytes = (size_t)slices * SLICE_BYTES;
-    *evicted = NULL;
-    if (bytes > SPARE_MOST_BYTES || arn__memory_is_tight() ||
-        (spares->worth == 0 && spares->tries++ % SPARES_TRY != 0))
+    size_t bytes = slices * SLICE_BYTES;
+    if (reserved_bytes() + bytes > most_bytes())
         return false;
-    unsigned place = free_place(spares);
-    if (place == SPARES || !has_room(bytes)) {
-        *evicted = evict(spares);
-        place = free_place(spares);
-        if (place == SPARES || !has_room(bytes))
-            return false;
-    }
-    if (!arn__large_keep(d))
-        return false;
-    atomic_fetch_add_explicit(&spare_bytes, bytes, memory_order_relaxed);
-    spares->slices[place] = slices;
-    spares->blocks[place] = block;
+    atomic_fetch_add_explicit(&arn__arena_totals.spare_bytes, bytes, memory_order_relaxed);
+    spares->reserved += slices;
     return true;
 }
 
-void *arn__spares_take(struct spares *spares, size_t bytes, size_t alignment)
+static struct spare leave(struct spares *spares, unsigned place)
 {
-    size_t slices = bytes <= arn__options.map_threshold_bytes
-                        ? arn__large_slices_for(bytes, alignment)
-                        : SIZE_MAX;
-    for (unsigned place = 0; place < SPARES; place++) {
-        void *block = spares->blocks[place];
-        if (block == NULL || spares->slices[place] != slices ||
-            ((uintptr_t)block & (alignment - 1)) != 0)
+    struct spare spare = spares->kept[place];
+    spares->slices -= spare.slices;
+    spares->count--;
+    for (; place < spares->count; place++)
+        spares->kept[place] = spares->kept[place + 1];
+    return spare;
+}
+
+void *arn__spares_search(struct spares *spares, size_t bytes, size_t alignment)
+{
+    size_t slices = arn__large_slices_for(bytes, alignment);
+    for (unsigned place = spares->count; place-- > 0;) {
+        if (spares->kept[place].slices != slices ||
+            ((uintptr_t)spares->kept[place].block & (alignment - 1)) != 0)
             continue;
-        leave(spares, place);
-        if (!arn__large_take_again(block, bytes))
-            continue;
-        spares->worth += spares->worth < SPARES_WORTH_MOST;
-        return block;
+        struct spare spare = leave(spares, place);
+        arn__large_reach(spare.descriptor, bytes);
+        if (arn__large_take_again(spare.descriptor)) {
+            arn__spares_count(spares);
+            return spare.block;
+        }
     }
     return NULL;
 }
 
-bool arn__spares_missed(struct spares *spares)
+static void free_one(struct spares *spares, unsigned place)
 {
-    spares->worth -= spares->worth > 0;
-    for (unsigned place = 0; place < SPARES; place++) {
-        if (spares->blocks[place] != NULL)
-            return true;
-    }
-    return false;
+    arn__large_free_spare(leave(spares, place).block);
 }
 
-void arn__spares_free(void *block)
+bool arn__spares_offer(struct spares *spares, void *block)
 {
-    arn__large_free_spare(block);
+    struct descriptor *d = arn__descriptor(block);
+    size_t slices = arn__large_slices(d);
+    if (slices == 0 || slices > SPARE_MOST_BYTES / SLICE_BYTES ||
+        (spares->worth == 0 && spares->tries++ % SPARES_TRY != 0))
+        return false;
+    if (spares->count == SPARES)
+        free_one(spares, 0);
+    while (spares->slices + slices > spares->reserved &&
+           !reserve(spares, spares->slices + slices - spares->reserved)) {
+        if (spares->count == 0)
+            return false;
+        free_one(spares, 0);
+    }
+    return arn__spares_keep(spares, d, block, slices);
+}
+
+void arn__spares_miss(struct spares *spares)
+{
+    spares->worth -= spares->worth > 0;
+    arn__spares_free_all(spares);
 }
 
 void arn__spares_free_all(struct spares *spares)
 {
-    for (unsigned place = 0; place < SPARES; place++) {
-        if (spares->blocks[place] != NULL)
-            arn__large_free_spare(leave(spares, place));
-    }
+    if (spares->reserved > 0) /* first: the purge budget has it, for what is freed here */
+        atomic_fetch_sub_explicit(&arn__arena_totals.spare_bytes, spares->reserved * SLICE_BYTES,
+                                  memory_order_relaxed);
+    spares->reserved = 0;
+    while (spares->count > 0)
+        free_one(spares, spares->count - 1);
 }
 
 void arn__spares_after_fork(struct spares *spares)
 {
     if (spares != NULL)
         memset(spares, 0, sizeof *spares);
-    atomic_store_explicit(&spare_bytes, 0, memory_order_relaxed);
 }

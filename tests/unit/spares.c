@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "options.h"
 #include "pattern.h"
+#include "purge.h"
 #include "sampled.h"
 #include "sanitized.h"
 #include "shim.h"
@@ -121,14 +122,14 @@ TEST(spares, a_request_for_another_size_gives_them_up)
 static void tells_what_was_written(void)
 {
     be_served();
-    char *block = arn_malloc(300 * KIB), *others[] = {arn_malloc(1 * MIB), arn_malloc(1 * MIB)};
+    char *block = arn_malloc(300 * KIB);
     arn_free(block);
     char *longer = arn_malloc(500 * KIB);
     EXPECT_EQ(longer, block);
+    EXPECT_GE(arn_malloc_usable_size(longer), 500 * KIB);
     memset(longer, 2, 500 * KIB);
     arn_free(longer);
-    arn_free(others[0]);
-    arn_free(others[1]); /* for which the first goes back to its arenas */
+    arn_free(arn_malloc(40000)); /* for which the first goes back to its arenas */
     char *zeroed = arn_calloc(1, 500 * KIB);
     EXPECT_EQ(zeroed, block);
     EXPECT_TRUE(pattern_zero(zeroed, 500 * KIB));
@@ -219,9 +220,59 @@ TEST(spares, none_are_kept_while_blocks_are_sampled)
 
 TEST(spares, what_is_larger_is_not_kept_nor_anything_without_a_purge_budget)
 {
-    IN_OWN_PROCESS(keeps_none(2 * MIB));
+    IN_OWN_PROCESS(keeps_none(arn__options.purge_budget_bytes + 1));
     IN_OWN_PROCESS(keeps_none(SPARE_MOST_BYTES + 1));
     IN_OWN_PROCESS(keeps_none_without_budget());
+}
+
+/* What is purged and needed again raises the budget, until such blocks have room in it. */
+static void keeps_larger_ones(void)
+{
+    size_t bytes = 2 * arn__options.purge_budget_bytes;
+    arn_free(arn_malloc(1));
+    size_t before = live_bytes();
+    for (unsigned i = 0; i < 4 * SPARES_TRY; i++)
+        arn_free(arn_malloc(bytes));
+    EXPECT_GE(live_bytes(), before + bytes);
+    EXPECT_GE(arn__purge_budget_bytes(), bytes);
+    char *block = arn_malloc(bytes);
+    arn_free(block);
+    EXPECT_EQ(arn_malloc(bytes), block);
+}
+
+TEST(spares, a_block_above_the_budget_is_kept_once_that_was_raised)
+{
+    IN_OWN_PROCESS(keeps_larger_ones());
+}
+
+static void *frees_eight(void *blocks)
+{
+    for (unsigned i = 0; i < 8; i++)
+        arn_free(((void **)blocks)[i]);
+    return NULL;
+}
+
+static void leaves_less_dirty(void)
+{
+    void *blocks[8];
+    be_served();
+    for (unsigned i = 0; i < 8; i++)
+        blocks[i] = arn_malloc(i % 2 == 0 ? 300 * KIB : 600 * KIB);
+    void *block = arn_malloc(3 * MIB);
+    size_t before = live_bytes();
+    arn_free(block);
+    EXPECT_EQ(live_bytes(), before);
+    pthread_t thread; /* which keeps one of them at the most */
+    ASSERT_EQ(pthread_create(&thread, NULL, frees_eight, blocks), 0);
+    pthread_join(thread, NULL);
+    EXPECT_LE(atomic_load(&arn__arena_totals.dirty_bytes), 1 * MIB);
+    arn_malloc_trim(0);
+    EXPECT_EQ(atomic_load(&arn__arena_totals.spare_bytes), 0);
+}
+
+TEST(spares, what_heaps_keep_the_purge_budget_has_less)
+{
+    IN_OWN_PROCESS(leaves_less_dirty());
 }
 
 /* ---- threads, children ---- */
