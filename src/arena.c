@@ -343,7 +343,7 @@ static struct arena *take_free_arena(unsigned slices, enum growth growth)
     return base == NULL ? NULL : arn__arena(base);
 }
 
-static char *take_slices(unsigned slices, bool aligned, enum growth growth)
+static char *take_slices(unsigned slices, bool aligned, enum growth growth, bool *clean)
 {
     char *base = NULL;
     unsigned first = 0;
@@ -354,10 +354,12 @@ static char *take_slices(unsigned slices, bool aligned, enum growth growth)
         first = choose(arena, slices, aligned);
     }
     if (arena != NULL) {
-        note_reuse(arena, mask_of(first, slices));
-        hold(arena, mask_of(first, slices));
+        unsigned mask = mask_of(first, slices);
+        note_reuse(arena, mask);
+        hold(arena, mask);
         enter_bucket(arena);
         base = arena->base + first * SLICE_BYTES;
+        *clean = (arena->dirty & mask) == 0;
     }
     arn__unlock(&arn__arena_lock, RANK_ARENA);
     return base;
@@ -365,12 +367,19 @@ static char *take_slices(unsigned slices, bool aligned, enum growth growth)
 
 char *arn__slices_take(unsigned slices, bool aligned)
 {
-    return take_slices(slices, aligned, MAY_GROW);
+    bool clean;
+    return take_slices(slices, aligned, MAY_GROW, &clean);
+}
+
+char *arn__slices_take_told(unsigned slices, bool *clean)
+{
+    return take_slices(slices, true, MAY_GROW, clean);
 }
 
 char *arn__slices_take_within(unsigned slices, enum growth growth)
 {
-    return take_slices(slices, false, growth);
+    bool clean;
+    return take_slices(slices, false, growth, &clean);
 }
 
 bool arn__slices_take_at(char *base, unsigned slices)
@@ -562,14 +571,6 @@ void arn__slices_zero(char *base, size_t bytes)
             at += SLICE_BYTES;
         }
     }
-}
-
-bool arn__slices_clean(char *base, unsigned slices)
-{
-    arn__lock(&arn__arena_lock, RANK_ARENA);
-    bool clean = (arn__arena(base)->dirty & mask_of(arn__slice_in_arena(base), slices)) == 0;
-    arn__unlock(&arn__arena_lock, RANK_ARENA);
-    return clean;
 }
 
 /* ---- for purging ---- */

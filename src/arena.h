@@ -32,6 +32,9 @@ extern struct arena_totals arn__arena_totals;
  * Fullest arena first. NULL: no memory. */
 char *arn__slices_take(unsigned slices, bool aligned);
 
+/* The same, aligned; tells whether all of them are clean. */
+char *arn__slices_take_told(unsigned slices, bool *clean);
+
 /* The same, not aligned, of memory that is there or as `growth` says. */
 char *arn__slices_take_within(unsigned slices, enum growth growth);
 
@@ -52,9 +55,6 @@ void arn__span_put(char *base, size_t arenas, size_t touched_bytes);
 
 /* Zeroes what of these held slices was dirty when they were taken. */
 void arn__slices_zero(char *base, size_t bytes);
-
-/* All of these held slices were clean when they were taken. */
-bool arn__slices_clean(char *base, unsigned slices);
 
 /* Takes a free dirty range out of use, for purging: of arenas that are free and dirty for `whole_age_ms`, or else part of
  * one that is dirty for `part_age_ms`. False if there is none. Caller holds the lock. */

@@ -126,8 +126,7 @@ static void release(struct descriptor *pool)
 static unsigned most_empty(void)
 {
     size_t heaps = atomic_load_explicit(&arn__heaps_in_use, memory_order_relaxed);
-    return heaps <= EMPTY_ALL_SLICES / EMPTY_MOST_SLICES ? EMPTY_MOST_SLICES
-                                                         : (unsigned)(EMPTY_ALL_SLICES / heaps);
+    return heaps <= MANY_HEAPS ? EMPTY_MOST_SLICES : (unsigned)(EMPTY_ALL_SLICES / heaps);
 }
 
 static void keep_or_release(struct heap *heap, struct descriptor *pool)
@@ -220,69 +219,58 @@ static void end_rest(struct heap *heap, struct descriptor *pool)
     set_resting(pool, false); /* last: who counts blocks meanwhile looks at their links */
 }
 
-/* ---- counting for samples: see sampled.h ---- */
+/* ---- counting frees into a current pool ----
+ *
+ * Its list's countdown ends when it may be time for a sample (see sampled.h), or when all of the pool's blocks may be
+ * back. Nothing else tells the latter of a current pool. Among many heaps, a thread that has freed all, or nearly all,
+ * of what it had gives back what is more than a heap may have in empty pools: it may sleep from now on, and so may all
+ * others. A thread that does so again and again would wait for the OS each time: it keeps them more and more often. */
 
-/* A sample is overdue: the countdown ends soon after, by when it has been taken. */
-enum { FREES_SOON = 16 };
+enum {
+    FREES_SOON = 16, /* a sample is overdue: the countdown ends soon after, by when it has been taken */
+    LOOKS_SOON = 3, /* looks at a pool as soon as it may be free. The next one is after so many frees or more: */
+    LOOK_FREES = 64,
+};
 
-/* So many frees into a class's list are to end its countdown; 0: as few as never. */
-static void arm(struct heap *heap, unsigned class_idx, int64_t frees)
+static bool are_many(void)
 {
-    uint32_t count = frees < 0                             ? FREES_SOON
-                     : frees > 0 && frees < NEEDED_CURRENT ? (uint32_t)frees
-                                                           : NEEDED_CURRENT;
-    heap->armed[class_idx] = heap->lists[class_idx].free.needed = count;
+    return atomic_load_explicit(&arn__heaps_in_use, memory_order_relaxed) > MANY_HEAPS;
+}
+
+/* Its list's countdown ends when it may be time for a sample, or after so many frees. */
+static void arm(struct heap *heap, unsigned class_idx, uint32_t frees)
+{
+    int64_t until = heap->until_sampled;
+    if (until != 0 && until < frees) /* 0: there are none */
+        frees = until < 0 ? FREES_SOON : (uint32_t)until;
+    heap->armed[class_idx] = heap->lists[class_idx].free.needed = frees;
 }
 
 void arn__heap_arm(struct heap *heap)
 {
     for (unsigned c = 0; c < CLASSES; c++) {
         if (heap->current[c] != NULL)
-            arm(heap, c, heap->until_sampled);
+            arm(heap, c, NEEDED_CURRENT);
     }
 }
 
-/* One block of the list goes to the request for which it is filled. */
-static void note_filled(struct heap *heap, unsigned class_idx, unsigned listed)
+static void set_idle(struct heap *heap, unsigned class_idx, bool idle)
 {
-    heap->listed[class_idx] = listed - (listed > 0);
-    arm(heap, class_idx, heap->until_sampled);
+    uint64_t *word = &heap->idle[class_idx / 64], bit = (uint64_t)1 << (class_idx % 64);
+    unsigned slices = arn__size_classes[class_idx].slices;
+    if (((*word & bit) != 0) == idle)
+        return;
+    *word ^= bit;
+    heap->idle_slices += idle ? slices : 0u - slices;
 }
 
-/* As many blocks were handed out as freed, or nearly: is it time for a sample? */
-static void count_frees(struct heap *heap, unsigned class_idx)
+/* One block of the list goes to the request for which it is filled: as many as are out then have to come back. */
+static void note_filled(struct heap *heap, const struct descriptor *pool, unsigned listed)
 {
-    int64_t armed = heap->armed[class_idx];
-    if (armed == NEEDED_CURRENT) {
-        arm(heap, class_idx, NEEDED_CURRENT);
-        return;
-    }
-    heap->until_sampled -= armed;
-    heap->awaits_sample = heap->until_sampled <= 0;
-    heap->until_sampled -= heap->until_sampled == 0; /* it has begun */
-    arm(heap, class_idx, heap->until_sampled);
-}
-
-void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
-{
-    /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
-    if (arn__pool_number(pool) != arn__heap_number(heap))
-        return;
-    if (heap->current[pool->class_idx] == pool) {
-        count_frees(heap, pool->class_idx);
-        return;
-    }
-    bool resting = arn__has_flag(pool, POOL_RESTING);
-    if (resting ? pool->local.needed - 1 < shape_of(pool)->threshold : pool->local.needed > 0)
-        return;
-    if (resting) {
-        end_rest(heap, pool);
-        link_partial(heap, pool);
-        if (pool->local.needed > 0)
-            return;
-    }
-    unlink_partial(heap, pool);
-    keep_or_release(heap, pool);
+    set_idle(heap, pool->class_idx, false);
+    heap->looks[pool->class_idx] = 0;
+    heap->listed[pool->class_idx] = listed - (listed > 0);
+    arm(heap, pool->class_idx, are_many() ? pool->carved - listed + 1 : NEEDED_CURRENT);
 }
 
 /* ---- frees into pools that are not this heap's ---- */
@@ -390,19 +378,22 @@ static void begin_current(struct heap *heap, struct descriptor *pool, unsigned l
     struct free_list *list = &heap->lists[pool->class_idx].free;
     note_class(heap, pool->class_idx);
     heap->current[pool->class_idx] = pool;
+    heap->current_slices += shape_of(pool)->slices;
     note_extent(heap, pool);
     list->first = pool->local.first;
     list->needed = NEEDED_CURRENT;
     pool->local.first = arn__link_end();
     pool->local.needed = NEEDED_CURRENT; /* who counts blocks looks at their links */
     arn__pool_set_frees_to(pool, list);
-    note_filled(heap, pool->class_idx, listed);
+    note_filled(heap, pool, listed);
 }
 
 /* The heap's list returns to the pool. */
 static void end_current(struct heap *heap, struct descriptor *pool)
 {
     struct free_list *list = &heap->lists[pool->class_idx].free;
+    set_idle(heap, pool->class_idx, false);
+    heap->current_slices -= shape_of(pool)->slices;
     heap->current[pool->class_idx] = NULL;
     heap->extents[pool->class_idx] = (struct extent){NULL, 0};
     pool->local.first = list->first;
@@ -435,7 +426,7 @@ static bool refill_current(struct heap *heap, struct descriptor *pool, bool *fre
     heap->lists[pool->class_idx].free.first = pool->local.first;
     pool->local.first = arn__link_end();
     note_extent(heap, pool);
-    note_filled(heap, pool->class_idx, listed);
+    note_filled(heap, pool, listed);
     return true;
 }
 
@@ -555,6 +546,95 @@ static struct descriptor *retire_current(struct heap *heap, unsigned class_idx)
     return pool;
 }
 
+/* As many blocks were handed out as freed, or nearly: is it time for a sample? */
+static void count_for_sample(struct heap *heap, unsigned class_idx)
+{
+    if (heap->until_sampled == 0)
+        return;
+    heap->until_sampled -= heap->armed[class_idx];
+    heap->awaits_sample = heap->until_sampled <= 0;
+    heap->until_sampled -= heap->until_sampled == 0; /* it has begun */
+}
+
+/* Of a current pool: a walk, but for what others have freed. */
+static unsigned count_out(struct heap *heap, struct descriptor *pool)
+{
+    pool->local.first = heap->lists[pool->class_idx].free.first;
+    unsigned listed = arn__pool_local_count(pool);
+    pool->local.first = arn__link_end();
+    /* relaxed: a count, no more. */
+    uint64_t word = atomic_load_explicit(arn__remote(arn__pool_base(pool)), memory_order_relaxed);
+    return pool->carved - listed - arn__remote_count(word);
+}
+
+/* This current pool was found free. Is it time to give back all of them that are? */
+static bool is_idle_enough(struct heap *heap, unsigned class_idx)
+{
+    set_idle(heap, class_idx, true);
+    if (heap->idle_slices + heap->empty_slices <= most_empty() ||
+        heap->idle_slices < heap->current_slices - heap->current_slices / 8)
+        return false;
+    heap->idled++;
+    return (heap->idled & (heap->idled - 1)) == 0; /* the first, second, fourth, eighth … time */
+}
+
+static void give_back_idle(struct heap *heap)
+{
+    for (unsigned c = next_class(heap, 0); c < CLASSES; c = next_class(heap, c + 1)) {
+        if ((heap->idle[c / 64] >> (c % 64) & 1) != 0 && count_out(heap, heap->current[c]) == 0)
+            give_up(heap, retire_current(heap, c));
+    }
+}
+
+/* After how many frees. A walk over a long list is to have as many frees to pay for it. */
+static uint32_t next_look(struct heap *heap, const struct descriptor *pool, unsigned out)
+{
+    uint8_t *looks = &heap->looks[pool->class_idx];
+    unsigned least = 2 * pool->carved;
+    if (out > 0 && *looks < LOOKS_SOON)
+        return (*looks)++, out;
+    least = least > LOOK_FREES ? least : LOOK_FREES;
+    return out > least ? out : least;
+}
+
+static void count_frees(struct heap *heap, struct descriptor *pool)
+{
+    unsigned class_idx = pool->class_idx;
+    uint32_t next = NEEDED_CURRENT;
+    count_for_sample(heap, class_idx);
+    if (are_many()) {
+        unsigned out = count_out(heap, pool);
+        if (out == 0 && is_idle_enough(heap, class_idx)) {
+            give_back_idle(heap);
+            return;
+        }
+        next = next_look(heap, pool, out);
+    }
+    arm(heap, class_idx, next);
+}
+
+void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
+{
+    /* A signal handler may have come in between, and the pool be elsewhere or in use again. */
+    if (arn__pool_number(pool) != arn__heap_number(heap))
+        return;
+    if (heap->current[pool->class_idx] == pool) {
+        count_frees(heap, pool);
+        return;
+    }
+    bool resting = arn__has_flag(pool, POOL_RESTING);
+    if (resting ? pool->local.needed - 1 < shape_of(pool)->threshold : pool->local.needed > 0)
+        return;
+    if (resting) {
+        end_rest(heap, pool);
+        link_partial(heap, pool);
+        if (pool->local.needed > 0)
+            return;
+    }
+    unlink_partial(heap, pool);
+    keep_or_release(heap, pool);
+}
+
 static void wake_all(struct heap *heap)
 {
     heap->rests_alone = false;
@@ -617,17 +697,7 @@ static void abandon_current(struct heap *heap)
     }
 }
 
-static unsigned current_slices(const struct heap *heap)
-{
-    unsigned slices = 0;
-    for (unsigned c = next_class(heap, 0); c < CLASSES; c = next_class(heap, c + 1)) {
-        if (heap->current[c] != NULL)
-            slices += arn__size_classes[c].slices;
-    }
-    return slices;
-}
-
-bool arn__heap_abandon_but_current(struct heap *heap)
+void arn__heap_abandon_but_current(struct heap *heap)
 {
     release_quarantine(heap);
     wake_all(heap);
@@ -640,9 +710,6 @@ bool arn__heap_abandon_but_current(struct heap *heap)
         while ((pool = take_empty(heap, c)) != NULL)
             release(pool);
     }
-    if (current_slices(heap) > SET_ASIDE_MOST_SLICES)
-        abandon_current(heap);
-    return current_slices(heap) > 0;
 }
 
 void arn__heap_abandon(struct heap *heap)
@@ -651,4 +718,5 @@ void arn__heap_abandon(struct heap *heap)
     abandon_current(heap);
     memset(heap->classes, 0, sizeof heap->classes);
     memset(heap->own_again, 0, sizeof heap->own_again);
+    heap->idled = 0;
 }

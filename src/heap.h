@@ -27,6 +27,8 @@ enum {
     EMPTY_ALL_SLICES = 1024,
     /* In current pools of a heap without a thread: 2 MiB. */
     SET_ASIDE_MOST_SLICES = 128,
+    /* From so many heaps on, each keeps little that is free. */
+    MANY_HEAPS = EMPTY_ALL_SLICES / EMPTY_MOST_SLICES,
 };
 
 /* Places of a heap's quarantine: for blocks to 512 bytes, to 4 KiB, and beyond. At most 128 KiB wait there: more would
@@ -72,6 +74,11 @@ struct heap {
     uint64_t classes[CLASS_WORDS];       /* a bit for each class that there may be such pools of, or empty ones */
     /* By class: full pools in a row that this thread freed into again, and no other into one that rested. */
     uint8_t own_again[CLASSES];
+    uint64_t idle[CLASS_WORDS]; /* a bit for each class whose current pool was free when it was looked at last */
+    unsigned idle_slices;       /* of those pools */
+    unsigned current_slices;    /* of all current pools */
+    unsigned idled;             /* how often such pools went back, or should have */
+    uint8_t looks[CLASSES];     /* by class: at the current pool since its list was filled */
     bool rests_alone;                    /* some of them since this was the only thread */
     uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
     size_t held_slices;                  /* of pools that are partial or resting */
@@ -88,7 +95,7 @@ struct heap {
     uint64_t chance; /* what the next number of chance is made of; 0: there is no quarantine */
     struct block *quarantine[QUARANTINE_PLACES]; /* wiped, or NULL: see quarantine.h */
     struct spares spares;
-    bool set_aside;       /* nobody's, with current pools. Under the heaps' lock */
+    unsigned set_aside;   /* slices of current pools that it has though it is nobody's. Under the heaps' lock */
     unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
     int64_t until_sampled; /* blocks; 0: not begun. See sampled.h */
     bool awaits_sample;    /* the next request is to be sampled: the heap stays out of sight until then */
@@ -192,8 +199,7 @@ void arn__heap_collect(struct heap *heap);
 /* Leaves every pool to the others. */
 void arn__heap_abandon(struct heap *heap);
 
-/* The same, but for the current ones if they are few: their blocks are still in a cache, for the next thread
- * to begin with. False: it has none. */
-bool arn__heap_abandon_but_current(struct heap *heap);
+/* The same, but for the current ones. */
+void arn__heap_abandon_but_current(struct heap *heap);
 
 #endif

@@ -42,11 +42,12 @@ static void clear_end(struct block *behind)
 struct descriptor *arn__pool_create(unsigned class_idx, unsigned number)
 {
     const struct size_class *shape = &arn__size_classes[class_idx];
-    char *base = arn__slices_take(shape->slices, true);
+    bool clean;
+    char *base = arn__slices_take_told(shape->slices, &clean);
     if (base == NULL)
         return NULL;
     struct block *first = arn__pool_carved(base, class_idx, 0);
-    unsigned flags = arn__slices_clean(base, shape->slices) ? POOL_FRESH : 0;
+    unsigned flags = clean ? POOL_FRESH : 0;
     struct descriptor *pool = arn__descriptor(base);
     /* relaxed: nobody has a block of it yet. */
     atomic_store_explicit(arn__remote(base), arn__remote_word(POOL_OWNED, 0, 0),
@@ -232,7 +233,11 @@ bool arn__pool_share(struct descriptor *pool)
     uint64_t shared;
     do {
         if (arn__remote_count(word) == pool->local.needed) {
-            pool->local.needed -= arn__pool_take_remote(pool);
+            /* Nobody pushes any more. The chain is not looked at: the lock is held. acquire: its blocks. */
+            atomic_exchange_explicit(remote, arn__remote_word(POOL_OWNED, 0, 0),
+                                     memory_order_acquire);
+            pool->local.first = arn__link_end();
+            pool->local.needed = 0;
             return false;
         }
         shared = arn__remote_word(POOL_SHARED, 0, 0) | (word & 0xffffffff) |
@@ -354,6 +359,101 @@ bool arn__pool_abandon(struct descriptor *pool, char *base, bool *detached)
     return true;
 }
 
+/* ---- free blocks that a child finds ----
+ *
+ * Their links are mostly those of lists that are whole, and each page that is written to is no longer the parent's, too.
+ * So links stay where they can: chains are joined, and what no chain reaches is linked anew. */
+
+enum { MOST_POSITIONS = SLICE_BYTES / QUANTUM_BYTES, ENDS = MOST_POSITIONS, OUT };
+
+/* Of the pool that is being recovered, by position: where the block's link leads, ENDS, or OUT if it is not free. Under
+ * the lock. Each link is read once: who knows what a program does. */
+static uint16_t targets[MOST_POSITIONS];
+
+typedef uint64_t bits[MOST_POSITIONS / 64]; /* by position */
+
+static bool has(const bits set, unsigned position)
+{
+    return set[position / 64] >> (position % 64) & 1;
+}
+
+static void add(bits set, unsigned position)
+{
+    set[position / 64] |= (uint64_t)1 << (position % 64);
+}
+
+static uint16_t target_of(struct look *look, const struct descriptor *pool, const char *base,
+                          const struct block *block)
+{
+    if (!can_read(look, block))
+        return OUT;
+    uint64_t link = block->link;
+    struct block *next;
+    if (!arn__pool_links(pool, link) || !arn__link_read(link, &next))
+        return OUT;
+    if (next == arn__link_end())
+        return ENDS;
+    size_t offset = (size_t)((char *)next - base);
+    return (uint16_t)(offset / arn__size_classes[pool->class_idx].block_bytes - POOL_SKIPPED);
+}
+
+static unsigned find_free(const struct descriptor *pool, char *base)
+{
+    struct look look = {0, false};
+    unsigned found = 0;
+    for (unsigned i = 0; i < pool->carved; i++) {
+        targets[i] = target_of(&look, pool, base, arn__pool_carved(base, pool->class_idx, i));
+        found += targets[i] != OUT;
+    }
+    return found;
+}
+
+/* Two links to one block, or one to a block that is out, are no list's: all but the first end there. */
+static void cut(const struct descriptor *pool, bits pointed)
+{
+    for (unsigned i = 0; i < pool->carved; i++) {
+        unsigned target = targets[i];
+        if (target >= ENDS)
+            continue;
+        if (targets[target] == OUT || has(pointed, target))
+            targets[i] = ENDS;
+        else
+            add(pointed, target);
+    }
+}
+
+/* A chain in front of others; returns its first. */
+static struct block *prepend(const struct descriptor *pool, char *base, unsigned head,
+                             unsigned last, const struct block *others)
+{
+    struct block *end = arn__pool_carved(base, pool->class_idx, last);
+    uint64_t link = arn__link_to(others);
+    if (end->link != link)
+        end->link = link;
+    return arn__pool_carved(base, pool->class_idx, head);
+}
+
+/* Links the free blocks; returns the first. */
+static struct block *join(const struct descriptor *pool, char *base)
+{
+    struct block *first = arn__link_end();
+    bits pointed = {0}, seen = {0};
+    cut(pool, pointed);
+    for (unsigned i = 0; i < pool->carved; i++) {
+        if (targets[i] == OUT || has(pointed, i))
+            continue;
+        unsigned last = i;
+        for (add(seen, i); targets[last] != ENDS; add(seen, last))
+            last = targets[last];
+        first = prepend(pool, base, i, last, first);
+    }
+    for (unsigned i = 0; i < pool->carved; i++) {
+        if (targets[i] != OUT && !has(seen, i)) /* in a ring */
+            first = prepend(pool, base, i, i, first);
+    }
+    return first;
+}
+
 void arn__pool_recover(struct descriptor *pool)
 {
     if (!arn__has_flag(pool, POOL_RECOVER))
@@ -361,17 +461,8 @@ void arn__pool_recover(struct descriptor *pool)
     arn__lock(&recover_lock, RANK_RECOVER);
     if (arn__has_flag(pool, POOL_RECOVER)) {
         char *base = arn__pool_base(pool);
-        struct block *first = arn__link_end();
-        unsigned found = 0;
-        struct look look = {0, false};
-        for (unsigned i = 0; i < pool->carved; i++) {
-            struct block *block = arn__pool_carved(base, pool->class_idx, i);
-            if (is_free_in_child(&look, pool, block)) {
-                block->link = arn__link_to(first);
-                first = block;
-                found++;
-            }
-        }
+        unsigned found = find_free(pool, base);
+        struct block *first = join(pool, base);
         /* Nobody pushed before: a push comes after a recovery. */
         uint64_t word = atomic_load(arn__remote(base));
         if (found > 0)

@@ -209,7 +209,7 @@ void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list);
 bool arn__pool_detach(struct descriptor *pool, unsigned number);
 
 /* OWNED becomes SHARED, `needed` blocks out; caller holds the shard's lock. False if all of them
- * have come back meanwhile: still OWNED, and empty. */
+ * have come back meanwhile: still OWNED, empty, and in no list: it can be released. */
 bool arn__pool_share(struct descriptor *pool);
 
 /* Of the pool at `base`, which may be gone: if one is SHARED there in this class and all its blocks

@@ -33,7 +33,7 @@ static struct lock heaps_lock;
 static struct heap first_heap; /* no page of metadata for a program of one thread */
 static struct heap *all_heaps, *idle_heaps;
 static struct heap *next_to_look_at; /* of all heaps: see take_dead_heap */
-static size_t heaps_made, heaps_idle, heaps_set_aside;
+static size_t heaps_made, heaps_idle, slices_set_aside;
 
 /* Of heaps: the next one's, and that of the heap that a forked child has already. The orphan heap's is the last
  * before HIDDEN_NUMBER. Heaps are never given up, so there are as many as there ever were threads at a time. */
@@ -122,7 +122,7 @@ static void mend(struct heap *survivor)
     all_heaps = survivor;
     idle_heaps = next_to_look_at = NULL;
     heaps_made = survivor != NULL;
-    heaps_idle = heaps_set_aside = 0;
+    heaps_idle = slices_set_aside = 0;
     note_heaps();
     if (survivor != NULL) {
         survivor->next = NULL;
@@ -304,8 +304,8 @@ void arn__thread_hide_all(void)
 
 enum {
     LOOKED_AT = 4,
-    /* Heaps of ended threads that keep their current pools for the next thread. */
-    SET_ASIDE_MOST = 4,
+    /* In current pools that heaps of ended threads keep for the next threads: 8 MiB. */
+    SET_ASIDE_ALL_SLICES = 512,
 };
 
 /* The heap of a thread that is gone without its destructor: it was born in the last round of
@@ -332,8 +332,8 @@ static struct heap *make_heap(void)
         idle_heaps = heap->next_idle;
         heaps_idle--;
         note_heaps();
-        heaps_set_aside -= heap->set_aside;
-        heap->set_aside = false;
+        slices_set_aside -= heap->set_aside;
+        heap->set_aside = 0;
         heap->held_most = HELD_MOST_SLICES;
         return heap;
     }
@@ -408,6 +408,20 @@ static void leave_seat(struct heap *heap)
     arn__thread_leave(heap);
 }
 
+/* Keeps the current pools if there is room for them. Apart from what follows: to give them up takes long. */
+static bool set_aside(struct heap *heap)
+{
+    unsigned slices = heap->current_slices;
+    if (slices == 0 || slices > SET_ASIDE_MOST_SLICES)
+        return false;
+    arn__lock(&heaps_lock, RANK_HEAPS);
+    bool has_room = slices_set_aside + slices <= SET_ASIDE_ALL_SLICES;
+    heap->set_aside = has_room ? slices : 0;
+    slices_set_aside += heap->set_aside;
+    arn__unlock(&heaps_lock, RANK_HEAPS);
+    return has_room;
+}
+
 /* The destructors of other keys may allocate and free: most of them in the first round, which this
  * one lets pass. Not more, for a thread that began to allocate in a destructor has fewer rounds left.
  * What comes later is served by the orphan heap. */
@@ -420,15 +434,12 @@ static void thread_exits(void *argument)
     if (arn__thread_enter() != heap)
         return;
     arn__spares_free_all(&heap->spares);
-    bool holds = arn__heap_abandon_but_current(heap);
+    arn__heap_abandon_but_current(heap);
+    if (!set_aside(heap))
+        arn__heap_abandon(heap);
     arn__thread.departed = true;
     arn__thread.own = NULL;
     arn__lock(&heaps_lock, RANK_HEAPS);
-    if (holds && heaps_set_aside < SET_ASIDE_MOST)
-        heap->set_aside = true;
-    else
-        arn__heap_abandon(heap);
-    heaps_set_aside += heap->set_aside;
     arn__tenure_end(&heap->tenure);
     heap->next_idle = idle_heaps;
     idle_heaps = heap;
@@ -598,12 +609,12 @@ unsigned arn__thread_take_frames(void **frames, unsigned most)
 void arn__thread_collect_others(const struct heap *heap)
 {
     arn__lock(&heaps_lock, RANK_HEAPS);
-    for (struct heap *idle = idle_heaps; idle != NULL && heaps_set_aside > 0;
+    for (struct heap *idle = idle_heaps; idle != NULL && slices_set_aside > 0;
          idle = idle->next_idle) {
-        if (idle->set_aside)
+        if (idle->set_aside > 0)
             arn__heap_abandon(idle);
-        heaps_set_aside -= idle->set_aside;
-        idle->set_aside = false;
+        slices_set_aside -= idle->set_aside;
+        idle->set_aside = 0;
     }
     arn__unlock(&heaps_lock, RANK_HEAPS);
     if (heap == &arn__orphan_heap)

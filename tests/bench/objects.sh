@@ -13,7 +13,7 @@ sources=$(realpath "${ARENITE_SRCDIR:?the sources}")
 runs() {
     local keys=$1
     shift
-    timeout 60 "$@" --scale 0.001 >out 2>err
+    timeout 600 "$@" --scale 0.001 >out 2>err
     status=$?
     [ "$status" -eq 0 ] && [ ! -s err ] &&
         awk 'NF != 2 || $2 !~ /^-?[0-9.e+-]+$/ { print "no figure: " $0; next }

@@ -35,7 +35,7 @@ claim() {
 run() {
     local library=$1 program=$2
     shift 2
-    timeout 60 env LD_PRELOAD="$library" "$ARENITE_BENCH/$program" "$@" --scale 0.02 \
+    timeout 600 env LD_PRELOAD="$library" "$ARENITE_BENCH/$program" "$@" --scale 0.02 \
         >"$work/out" 2>"$work/err"
 }
 

@@ -450,7 +450,7 @@ scrambled_sections() {
             printf '%b' "\\x$(printf %02x $(((i * 37 + 255) % 256)))" |
                 dd of=short bs=1 seek="$at" conv=notrunc 2>/dev/null
         done
-        timeout 10 "$cmd" run --print ./short >out 2>err
+        timeout 120 "$cmd" run --print ./short >out 2>err
         status=$?
         [ $status -eq 0 ] || [ $status -eq 125 ] || return
     done
@@ -567,7 +567,7 @@ scrambled() {
             printf '%b' "\\x$(printf %02x $(((i * 37 + 255) % 256)))" |
                 dd of=short bs=1 seek="$at" conv=notrunc 2>/dev/null
         done
-        timeout 10 "$cmd" run --print ./short >out 2>err
+        timeout 120 "$cmd" run --print ./short >out 2>err
         status=$?
         [ $status -eq 0 ] || [ $status -eq 125 ] || return
     done

@@ -97,7 +97,7 @@ prints() {
         "$ARENITE_LIB" -pthread 2>&1 | sed 's/^/# /'
     # shellcheck disable=SC2086 # the emulator and its arguments
     { # the shell has nothing to say about a program that aborts
-        LD_LIBRARY_PATH=$(dirname "$ARENITE_LIB") timeout 60 ${EMULATOR:-} "$program" \
+        LD_LIBRARY_PATH=$(dirname "$ARENITE_LIB") timeout 600 ${EMULATOR:-} "$program" \
             >"$program.out" 2>&1
     } 2>/dev/null
     diff <(without_addresses "$program.expected") <(without_addresses "$program.out") | sed 's/^/# /'

@@ -375,7 +375,7 @@ scrambled() {
         cp known.arntrace scrambled.t
         printf '%b' "\\x$(printf %02x $(((i * 37 + 255) % 256)))" |
             dd of=scrambled.t bs=1 seek=$((16 + i * 11 % (bytes - 16))) conv=notrunc 2>/dev/null
-        timeout 10 "$replay" --print scrambled.t >out 2>err
+        timeout 120 "$replay" --print scrambled.t >out 2>err
         status=$?
         [ $status -le 1 ] || return
     done

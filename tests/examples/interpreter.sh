@@ -17,7 +17,7 @@ count=0 failed=0
 claim() {
     count=$((count + 1))
     # shellcheck disable=SC2086 # the emulator may have options
-    timeout 120 ${EMULATOR:-} "$interpreter" --check "$4" >"$work/out" 2>&1
+    timeout 600 ${EMULATOR:-} "$interpreter" --check "$4" >"$work/out" 2>&1
     local status=$?
     if [ $status -eq "$2" ] && cmp -s "$3" "$work/out"; then
         echo "ok $count - $1"

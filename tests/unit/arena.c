@@ -114,21 +114,29 @@ TEST(arena, slices_behind_a_run_are_taken_if_free)
     IN_OWN_PROCESS(grows());
 }
 
+static bool is_clean(const char *base, unsigned slices)
+{
+    return (arn__arena(base)->dirty >> arn__slice_in_arena(base) & ((1u << slices) - 1)) == 0;
+}
+
 static void knows_zero(void)
 {
     started();
-    char *base = arn__slices_take(16, true);
-    EXPECT_TRUE(arn__slices_clean(base, 16));
+    bool clean = false;
+    char *base = arn__slices_take_told(16, &clean);
+    EXPECT_TRUE(clean);
+    EXPECT_TRUE(is_clean(base, 16));
     memset(base, 1, 5 * SLICE_BYTES);
     size_t before = dirty_bytes();
     arn__slices_put(base, 16, 5);
     EXPECT_EQ(dirty_bytes(), before + 5 * SLICE_BYTES);
-    char *again = arn__slices_take(16, true);
+    char *again = arn__slices_take_told(16, &clean);
     ASSERT_EQ(again, base);
+    EXPECT_FALSE(clean);
     EXPECT_EQ(dirty_bytes(), before);
-    EXPECT_FALSE(arn__slices_clean(base, 5));
-    EXPECT_FALSE(arn__slices_clean(base, 16));
-    EXPECT_TRUE(arn__slices_clean(base + 5 * SLICE_BYTES, 11));
+    EXPECT_FALSE(is_clean(base, 5));
+    EXPECT_FALSE(is_clean(base, 16));
+    EXPECT_TRUE(is_clean(base + 5 * SLICE_BYTES, 11));
     arn__slices_zero(base, 16 * SLICE_BYTES);
     EXPECT_TRUE(pattern_zero(base, 16 * SLICE_BYTES));
     memset(base, 1, SLICE_BYTES);
@@ -169,10 +177,10 @@ static void touched(void)
     EXPECT_EQ(dirty_bytes(), before + ARENA_BYTES + SLICE_BYTES);
     arn__arena_verify();
     ASSERT_EQ(arn__span_take(3, 1), span);
-    EXPECT_FALSE(arn__slices_clean(span, 16));
-    EXPECT_FALSE(arn__slices_clean(span + ARENA_BYTES, 1));
-    EXPECT_TRUE(arn__slices_clean(span + ARENA_BYTES + SLICE_BYTES, 15));
-    EXPECT_TRUE(arn__slices_clean(span + 2 * ARENA_BYTES, 16));
+    EXPECT_FALSE(is_clean(span, 16));
+    EXPECT_FALSE(is_clean(span + ARENA_BYTES, 1));
+    EXPECT_TRUE(is_clean(span + ARENA_BYTES + SLICE_BYTES, 15));
+    EXPECT_TRUE(is_clean(span + 2 * ARENA_BYTES, 16));
 }
 
 TEST(arena, a_span_is_dirty_as_far_as_it_was_touched)
@@ -194,7 +202,7 @@ static void purged(void)
     EXPECT_EQ(base[2 * SLICE_BYTES - 1], 1);
     EXPECT_EQ(base[6 * SLICE_BYTES], 1);
     ASSERT_TRUE(arn__slices_take_at(base + 2 * SLICE_BYTES, 4));
-    EXPECT_TRUE(arn__slices_clean(base + 2 * SLICE_BYTES, 4));
+    EXPECT_TRUE(is_clean(base + 2 * SLICE_BYTES, 4));
     EXPECT_TRUE(pattern_zero(base + 2 * SLICE_BYTES, 4 * SLICE_BYTES));
     arn__arena_verify();
 }

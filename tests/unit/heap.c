@@ -156,6 +156,117 @@ TEST(heap, pools_whose_blocks_are_all_back_are_released)
     IN_OWN_PROCESS(emptied());
 }
 
+/* ---- current pools that are free ---- */
+
+enum { PER_CLASS = 9 };
+
+static void *of_all_classes[CLASSES * PER_CLASS];
+
+static void take_all_classes(void)
+{
+    for (unsigned i = 0; i < CLASSES * PER_CLASS; i++)
+        of_all_classes[i] = arn_malloc(arn__size_classes[i % CLASSES].block_bytes);
+}
+
+/* In this order, or the other. */
+static void free_all_classes(bool forwards)
+{
+    for (unsigned i = 0; i < CLASSES * PER_CLASS; i++)
+        arn_free(of_all_classes[forwards ? i : CLASSES * PER_CLASS - 1 - i]);
+}
+
+static size_t held_slices(void)
+{
+    return atomic_load(&arn__arena_totals.live_bytes) / SLICE_BYTES;
+}
+
+static bool counts_slices(void)
+{
+    unsigned current = 0, idle = 0;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        current += heap()->current[c] == NULL ? 0 : arn__size_classes[c].slices;
+        idle += heap()->idle[c / 64] >> (c % 64) & 1 ? arn__size_classes[c].slices : 0;
+    }
+    return current == heap()->current_slices && idle == heap()->idle_slices;
+}
+
+static void frees_all(unsigned heaps, bool forwards, bool gives_back)
+{
+    arn_free(arn_malloc(1));
+    atomic_store(&arn__heaps_in_use, heaps);
+    take_all_classes();
+    size_t before = held_slices();
+    free_all_classes(forwards);
+    /* What is found last is less than an eighth of what there was. */
+    if (gives_back)
+        EXPECT_LE(held_slices(), EMPTY_ALL_SLICES / heaps + before / 8);
+    else
+        EXPECT_GT(held_slices(), before / 2);
+    EXPECT_EQ(pools_of(0) > 0, heap()->current[0] != NULL);
+    EXPECT_TRUE(counts_slices());
+    take_all_classes(); /* all of it is sound */
+    EXPECT_TRUE(counts_slices());
+    free_all_classes(!forwards);
+    arn__arena_verify();
+}
+
+TEST(heap, among_many_a_thread_that_freed_all_keeps_little)
+{
+    IN_OWN_PROCESS(frees_all(100, true, true));
+    IN_OWN_PROCESS(frees_all(100, false, true));
+    IN_OWN_PROCESS(frees_all(17, true, true));
+    IN_OWN_PROCESS(frees_all(2000, true, true));
+}
+
+TEST(heap, among_few_its_current_pools_stay)
+{
+    IN_OWN_PROCESS(frees_all(1, true, false));
+    IN_OWN_PROCESS(frees_all(16, false, false));
+}
+
+/* The largest have most of the slices. */
+static void frees_half(void)
+{
+    arn_free(arn_malloc(1));
+    atomic_store(&arn__heaps_in_use, 100);
+    take_all_classes();
+    void *large[8];
+    for (unsigned i = 0; i < 8; i++)
+        large[i] = arn_malloc(arn__size_classes[CLASSES - 1 - i].block_bytes);
+    size_t before = held_slices();
+    free_all_classes(true);
+    EXPECT_GE(held_slices(), before - before / 8);
+    for (unsigned i = 0; i < 8; i++)
+        arn_free(large[i]);
+    EXPECT_LE(held_slices(), before / 4);
+}
+
+TEST(heap, a_thread_that_has_an_eighth_left_keeps_its_current_pools)
+{
+    IN_OWN_PROCESS(frees_half());
+}
+
+static void frees_all_again(void)
+{
+    arn_free(arn_malloc(1));
+    atomic_store(&arn__heaps_in_use, 100);
+    unsigned kept = 0;
+    for (unsigned round = 0; round < 200; round++) {
+        take_all_classes();
+        size_t before = held_slices();
+        free_all_classes(true);
+        kept += held_slices() > before / 2;
+    }
+    EXPECT_GT(kept, 150);
+    EXPECT_LT(kept, 199);
+}
+
+TEST(heap, a_thread_that_frees_all_again_and_again_keeps_them_mostly)
+{
+    IN_OWN_PROCESS(frees_all_again());
+}
+
+
 static void emptied_among(size_t heaps, unsigned kept)
 {
     fill_many((void *)(size_t)100);

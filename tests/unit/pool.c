@@ -215,6 +215,79 @@ TEST_EACH(pool, an_abandoned_ones_free_blocks_are_found_by_their_links, unsigned
     arn__pool_release(pool);
 }
 
+/* Each of the first `count` of `all` becomes free or out; a free one leads anywhere. Returns how many are free. */
+static unsigned link_anyhow(unsigned count, uint64_t *seed)
+{
+    unsigned free = 0;
+    for (unsigned i = 0; i < count; i++) {
+        bool out = pattern_random(seed) % 4 == 0, ends = pattern_random(seed) % 8 == 0;
+        const struct block *next = all[pattern_random(seed) % count];
+        all[i]->link = out ? 0 : arn__link_to(ends ? arn__link_end() : next);
+        free += !out;
+    }
+    return free;
+}
+
+/* All free blocks, once each, are in the pool's list. */
+static bool lists_each_once(struct descriptor *pool, unsigned free)
+{
+    static bool listed[1024];
+    char *base = arn__pool_base(pool);
+    unsigned count = 0;
+    memset(listed, 0, sizeof listed);
+    struct block *next;
+    for (struct block *block = pool->local.first; block != arn__link_end(); block = next) {
+        size_t place = (size_t)((char *)block - base) / shape_of(pool)->block_bytes - POOL_SKIPPED;
+        if (place >= pool->carved || listed[place] || !arn__link_read(block->link, &next))
+            return false;
+        listed[place] = true;
+        count++;
+    }
+    return count == free;
+}
+
+TEST_EACH(pool, an_abandoned_ones_lists_are_found_in_any_disorder, unsigned, c, some_classes)
+{
+    struct descriptor *pool = arn__pool_create(c, number());
+    unsigned count = take_all(pool, all);
+    uint64_t seed = c + 1;
+    for (unsigned round = 0; round < 200; round++) {
+        bool detached;
+        unsigned among = 1 + (unsigned)(pattern_random(&seed) % count), free;
+        for (unsigned i = 0; i < count; i++)
+            all[i]->link = 0;
+        free = link_anyhow(among, &seed);
+        ASSERT_TRUE(arn__pool_abandon(pool, arn__pool_base(pool), &detached));
+        arn__pool_recover(pool);
+        ASSERT_EQ(arn__pool_take_remote(pool), free);
+        ASSERT_TRUE(lists_each_once(pool, free));
+    }
+    pool->local.needed = 0;
+    arn__pool_release(pool);
+}
+
+/* Two lists that are whole take one link to become one: no other page is to be written to in a child. */
+TEST_EACH(pool, an_abandoned_ones_whole_lists_are_left_as_they_are, unsigned, c, some_classes)
+{
+    struct descriptor *pool = arn__pool_create(c, number());
+    unsigned count = take_all(pool, all), half = count / 2, changed = 0;
+    static uint64_t links[1024];
+    bool detached;
+    for (unsigned i = 0; i < count; i++) {
+        bool ends = i == half || i == count - 1;
+        links[i] = all[i]->link = arn__link_to(ends ? arn__link_end() : all[i + 1]);
+    }
+    ASSERT_TRUE(arn__pool_abandon(pool, arn__pool_base(pool), &detached));
+    arn__pool_recover(pool);
+    for (unsigned i = 0; i < count; i++)
+        changed += all[i]->link != links[i];
+    EXPECT_EQ(changed, 1);
+    EXPECT_EQ(arn__pool_take_remote(pool), count);
+    EXPECT_TRUE(lists_each_once(pool, count));
+    pool->local.needed = 0;
+    arn__pool_release(pool);
+}
+
 TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, c, some_classes)
 {
     struct descriptor *pool = arn__pool_create(c, number());
