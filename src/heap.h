@@ -71,19 +71,22 @@ struct heap {
     struct descriptor *current[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
     struct descriptor *resting[CLASSES]; /* full, or nearly so */
-    uint64_t classes[CLASS_WORDS];       /* a bit for each class that there may be such pools of, or empty ones */
+    uint64_t classes
+        [CLASS_WORDS]; /* a bit for each class that there may be such pools of, or empty ones */
     /* By class: full pools in a row that this thread freed into again, and no other into one that rested. */
     uint8_t own_again[CLASSES];
-    uint64_t idle[CLASS_WORDS]; /* a bit for each class whose current pool was free when it was looked at last */
-    unsigned idle_slices;       /* of those pools */
-    unsigned current_slices;    /* of all current pools */
-    unsigned idled;             /* how often such pools went back, or should have */
-    uint8_t looks[CLASSES];     /* by class: at the current pool since its list was filled */
-    bool rests_alone;                    /* some of them since this was the only thread */
-    uint64_t token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
-    size_t held_slices;                  /* of pools that are partial or resting */
-    size_t held_most;                    /* HELD_MOST_SLICES or more; 0 in a heap that is no thread's own */
-    struct descriptor *empty[CLASSES];   /* through next; all their blocks are in `local` */
+    uint64_t idle
+        [CLASS_WORDS]; /* a bit for each class whose current pool was free when it was looked at last */
+    unsigned idle_slices;    /* of those pools */
+    unsigned current_slices; /* of all current pools */
+    unsigned idled;          /* how often such pools went back, or should have */
+    uint8_t looks[CLASSES];  /* by class: at the current pool since its list was filled */
+    bool rests_alone;        /* some of them since this was the only thread */
+    uint64_t
+        token; /* its number, NUMBER_SHIFT bits up: what makes a pool's place an address to its thread */
+    size_t held_slices; /* of pools that are partial or resting */
+    size_t held_most;   /* HELD_MOST_SLICES or more; 0 in a heap that is no thread's own */
+    struct descriptor *empty[CLASSES]; /* through next; all their blocks are in `local` */
     unsigned empty_slices;
     unsigned next_empty;    /* class to look at first when one is to be given up for another */
     struct heap *next;      /* all heaps ever made */
@@ -95,10 +98,12 @@ struct heap {
     uint64_t chance; /* what the next number of chance is made of; 0: there is no quarantine */
     struct block *quarantine[QUARANTINE_PLACES]; /* wiped, or NULL: see quarantine.h */
     struct spares spares;
-    unsigned set_aside;   /* slices of current pools that it has though it is nobody's. Under the heaps' lock */
-    unsigned exit_rounds; /* of thread-specific destructors seen: see thread.c */
+    unsigned
+        set_aside; /* slices of current pools that it has though it is nobody's. Under the heaps' lock */
+    unsigned exit_rounds;  /* of thread-specific destructors seen: see thread.c */
     int64_t until_sampled; /* blocks; 0: not begun. See sampled.h */
-    bool awaits_sample;    /* the next request is to be sampled: the heap stays out of sight until then */
+    bool
+        awaits_sample; /* the next request is to be sampled: the heap stays out of sight until then */
 };
 
 /* There is a second heap, or the orphan heap is in use. */

@@ -266,7 +266,6 @@ TEST(heap, a_thread_that_frees_all_again_and_again_keeps_them_mostly)
     IN_OWN_PROCESS(frees_all_again());
 }
 
-
 static void emptied_among(size_t heaps, unsigned kept)
 {
     fill_many((void *)(size_t)100);
