@@ -227,10 +227,11 @@ static void end_rest(struct heap *heap, struct descriptor *pool)
  * others. A thread that does so again and again would wait for the OS each time: it keeps them more and more often. */
 
 enum {
-    FREES_SOON =
-        16, /* a sample is overdue: the countdown ends soon after, by when it has been taken */
-    LOOKS_SOON =
-        3, /* looks at a pool as soon as it may be free. The next one is after so many frees or more: */
+    /* A sample is overdue: the countdown ends soon after, by when it has been taken. */
+    FREES_SOON = 16,
+    /* Looks at a pool as soon as it may be free, since its list was filled. The next one is after so many frees or
+     * more. */
+    LOOKS_SOON = 3,
     LOOK_FREES = 64,
 };
 
