@@ -4,8 +4,8 @@
  *
  * With --keep 1, one block in a hundred survives, all over the heap: the case for which Powers,
  * Tench, Berger and McGregor, "Mesh: Compacting Memory Management for C/C++ Applications", 2019,
- * want to move blocks. Then the program is an idle server for 2 s, which --scale multiplies: it
- * allocates a block every 10 ms, and so gives the allocator a chance to act.
+ * want to move blocks. Then the program is an idle server for 2 s: it allocates a block every 10 ms, and so gives the
+ * allocator a chance to act. --scale multiplies the peak and the time.
  *
  * Prints rss_peak_bytes, and rss_after_bytes, live_bytes at the end.
  */
@@ -23,10 +23,10 @@ struct peak_block {
 
 static struct peak_block *lists[LISTS], *kept;
 
-static void build_peak(uint64_t *seed)
+static void build_peak(uint64_t *seed, size_t peak_bytes)
 {
     size_t count = 0;
-    for (size_t total = 0, bytes; total < PEAK_BYTES; total += bytes) {
+    for (size_t total = 0, bytes; total < peak_bytes; total += bytes) {
         bytes = ++count % SMALL_PER_LARGE == 0 ? LARGE_BYTES
                                                : 16 + random_power_law(seed, SMALL_OCTAVES);
         struct peak_block *block = block_take(bytes);
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
     read_options(argc, argv,
                  (struct option[]){{"--scale", &scale}, {"--keep", &keep}, {NULL, NULL}});
 
-    build_peak(&seed);
+    build_peak(&seed, scaled(PEAK_BYTES, scale));
     double rss_peak = resident_bytes();
     free_peak(keep > 0);
     double end = seconds_of(CLOCK_MONOTONIC) + IDLE_SECONDS * scale;

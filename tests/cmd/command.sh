@@ -78,7 +78,7 @@ for option in -h --help; do
     done
 done
 for script in scripts/bench scripts/check scripts/demo scripts/install-packages bench/instructions \
-    bench/run bench/start; do
+    bench/atomics bench/run bench/start; do
     claim "$script helps" helps "$source_dir/$script"
 done
 for program in measure replay; do
