@@ -408,18 +408,16 @@ static void leave_seat(struct heap *heap)
     arn__thread_leave(heap);
 }
 
-/* Keeps the current pools if there is room for them. Apart from what follows: to give them up takes long. */
+/* Keeps the current pools if there is room for them. Under the heaps lock. */
 static bool set_aside(struct heap *heap)
 {
     unsigned slices = heap->current_slices;
-    if (slices == 0 || slices > SET_ASIDE_MOST_SLICES)
+    if (slices == 0 || slices > SET_ASIDE_MOST_SLICES ||
+        slices_set_aside + slices > SET_ASIDE_ALL_SLICES)
         return false;
-    arn__lock(&heaps_lock, RANK_HEAPS);
-    bool has_room = slices_set_aside + slices <= SET_ASIDE_ALL_SLICES;
-    heap->set_aside = has_room ? slices : 0;
-    slices_set_aside += heap->set_aside;
-    arn__unlock(&heaps_lock, RANK_HEAPS);
-    return has_room;
+    heap->set_aside = slices;
+    slices_set_aside += slices;
+    return true;
 }
 
 /* The destructors of other keys may allocate and free: most of them in the first round, which this
@@ -428,18 +426,22 @@ static bool set_aside(struct heap *heap)
 static void thread_exits(void *argument)
 {
     struct heap *heap = argument;
-    leave_seat(heap);
+    if (atomic_load(&heap->seat) != NULL) /* this thread's doing alone */
+        leave_seat(heap);
     if (heap->exit_rounds++ == 0 && pthread_setspecific(exit_key, heap) == 0)
         return;
     if (arn__thread_enter() != heap)
         return;
     arn__spares_free_all(&heap->spares);
     arn__heap_abandon_but_current(heap);
-    if (!set_aside(heap))
-        arn__heap_abandon(heap);
     arn__thread.departed = true;
     arn__thread.own = NULL;
     arn__lock(&heaps_lock, RANK_HEAPS);
+    if (!set_aside(heap)) {
+        arn__unlock(&heaps_lock, RANK_HEAPS); /* it takes long */
+        arn__heap_abandon(heap);
+        arn__lock(&heaps_lock, RANK_HEAPS);
+    }
     arn__tenure_end(&heap->tenure);
     heap->next_idle = idle_heaps;
     idle_heaps = heap;
