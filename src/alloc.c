@@ -174,6 +174,7 @@ static void *alloc(struct request *request, const struct traceback *traceback)
             block = alloc_interrupting(request->bytes, request->alignment);
         } else {
             arn__sampled_begin_count(&heap->until_sampled);
+            arn__spares_pass(&heap->spares);
             block = alloc_inside(heap, request);
             if (traceback != NULL && block != NULL)
                 arn__trace_put(block, usable(block), NULL, traceback);
@@ -237,22 +238,24 @@ ARN__ENTRY __attribute__((noinline)) static void *alloc_sampled(const struct req
     return block;
 }
 
-/* The spares of this thread's heap, to be touched without entering: a handler that comes meanwhile is to enter
- * nothing. Of a thread without a heap in sight there are none, and none may be kept. NULL: they are not to be touched. */
-static inline struct spares *begin_spares(void)
-{
-    struct heap *heap = ARN__PEEK(arn__thread.heap);
-    if (CHECKED_BLOCKS || arn__thread.inside || !arn__thread_is_settled() || arn__sampled_is_on())
-        return NULL;
-    arn__thread.inside = true;
-    atomic_signal_fence(memory_order_seq_cst);
-    return &heap->spares;
-}
-
 static inline void end_spares(void)
 {
     atomic_signal_fence(memory_order_seq_cst);
     arn__thread.inside = false;
+}
+
+/* The spares of this thread's heap, to be touched without entering: a handler that comes meanwhile is to enter
+ * nothing. Of a thread without a heap in sight there are none, and none may be kept. NULL: they are not to be touched. */
+static inline struct spares *begin_spares(void)
+{
+    if (CHECKED_BLOCKS || arn__thread.inside)
+        return NULL;
+    arn__thread.inside = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (arn__thread_is_settled() && !arn__thread_is_watched())
+        return &ARN__PEEK(arn__thread.heap)->spares;
+    end_spares();
+    return NULL;
 }
 
 /* By the class if there is one, else as a large block. */
@@ -351,6 +354,7 @@ void arn__count_for_samples(void)
     if (heap == NULL)
         return;
     arn__sampled_begin_count(&heap->until_sampled);
+    arn__spares_free_all(&heap->spares); /* none is kept from now on */
     arn__heap_arm(heap);
     arn__thread_leave(heap);
 }
@@ -497,7 +501,7 @@ static bool free_interrupting(void *pointer)
     return true;
 }
 
-/* Not the orphan heap; nor what could not be handed out again so: see begin_spares. */
+/* Not the orphan heap; nor what could not be handed out again so; nor where each large request may be one to sample. */
 static bool may_keep(const struct heap *heap)
 {
     return !CHECKED_BLOCKS && heap == arn__thread.own && !arn__thread_is_watched() &&

@@ -65,8 +65,8 @@ struct heap {
     uint8_t list_index[POOLED_BYTES >> QUANTUM_SHIFT];
     struct extent extents[CLASSES];
     /* By class: blocks that its list was filled with, and what its `needed` began to count down from: each block that
-     * was freed into the list since could be handed out once more. Without samples that is NEEDED_CURRENT; else
-     * the countdown ends when that many blocks were handed out again, and it may be time for one. */
+     * was freed into the list since could be handed out once more. The countdown ends when it may be time for a sample,
+     * or when the pool may be free; else it is NEEDED_CURRENT. */
     uint32_t listed[CLASSES], armed[CLASSES];
     struct descriptor *current[CLASSES];
     struct descriptor *partial[CLASSES]; /* through next and prev; each has a local list */
@@ -181,8 +181,8 @@ static inline bool arn__heap_may_hold(const struct heap *heap, const struct desc
             heap->current[d->class_idx] == NULL);
 }
 
-/* The countdown of a pool of this heap has ended: it is kept empty or released, unless it is a current
- * one. */
+/* The countdown of a pool of this heap has ended: it is kept empty or released. Of a current one, see
+ * count_frees. */
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
 
 /* Whether a block whose first word is a free block's link is free indeed. Of other heaps' pools nothing more is known

@@ -394,7 +394,9 @@ static uint16_t target_of(struct look *look, const struct descriptor *pool, cons
     if (next == arn__link_end())
         return ENDS;
     size_t offset = (size_t)((char *)next - base);
-    return (uint16_t)(offset / arn__size_classes[pool->class_idx].block_bytes - POOL_SKIPPED);
+    size_t position = offset / arn__size_classes[pool->class_idx].block_bytes - POOL_SKIPPED;
+    return position < pool->carved ? (uint16_t)position
+                                   : OUT; /* one that is skipped starts a block, too */
 }
 
 static unsigned find_free(const struct descriptor *pool, char *base)
@@ -528,8 +530,16 @@ bool arn__pool_lists(const struct descriptor *pool, const struct block *first,
 unsigned arn__pool_local_count(struct descriptor *pool)
 {
     unsigned count = 0;
-    for (struct block *block = pool->local.first; block != arn__link_end();
-         block = arn__pool_next(pool, block, "malloc"))
-        count++;
-    return count;
+    struct block *block = pool->local.first, *last = NULL, *next;
+    for (; block != arn__link_end() && count < pool->carved; block = next, count++) {
+        last = block;
+        next = arn__pool_next(pool, block, "malloc");
+        if (next == arn__link_end() && block->link != arn__link_to(next))
+            block->link = arn__link_to(next); /* told once */
+    }
+    if (block == arn__link_end())
+        return count;
+    arn__misuse("free", block, "double free: a list of free blocks leads back to it");
+    last->link = arn__link_to(arn__link_end());
+    return arn__pool_local_count(pool);
 }

@@ -13,8 +13,8 @@
  *   SHARED    in its class's shard, under the shard's lock: taking it there makes it OWNED.
  *
  * While a heap allocates from a pool (its current one), the pool's free blocks are the heap's list, and
- * its thread's frees go there: the block freed last is handed out first. That list's `needed` is far
- * above what the pool could hold. Otherwise, unless the pool rests, `needed` is the number of blocks
+ * its thread's frees go there: the block freed last is handed out first. That list's `needed` is no count of
+ * blocks: it ends when the heap is to look (count_frees in heap.c). Otherwise, unless the pool rests, `needed` is the number of blocks
  * out, and the free that brings it to 0 has emptied the pool.
  */
 #ifndef ARENITE_POOL_H
@@ -236,7 +236,8 @@ void arn__pools_after_fork(void);
 bool arn__pool_lists(const struct descriptor *pool, const struct block *first,
                      const struct block *block);
 
-/* Blocks in `local`: a walk. What follows an overwritten block is cut off. */
+/* Blocks in `local`: a walk. What follows an overwritten block is cut off, and a list that leads back to itself ends
+ * before it does; both are misuse. */
 unsigned arn__pool_local_count(struct descriptor *pool);
 
 /* ---- everybody's operation ---- */

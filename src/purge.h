@@ -1,6 +1,6 @@
 /* purge.h - when free dirty memory goes back to the OS.
  *
- * A page fault costs as much as hundreds of allocations, so memory is kept up to a budget:
+ * A page fault costs as much as hundreds of allocations, so memory is kept up to a budget (spares are a part of it):
  * max(purge_budget, live / 8), raised when ranges are needed again right after they were purged, by
  * as much, up to 64 MiB or half of what is alive. Over it, the oldest ranges go first, in batches; and
  * what has been dirty for longer than purge_delay_ms goes, looked for on slow paths only: there is no

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "arena.h"
-#include "options.h"
 #include "purge.h"
 #include "region.h"
 
@@ -44,7 +43,9 @@ static struct spare leave(struct spares *spares, unsigned place)
 
 void *arn__spares_search(struct spares *spares, size_t bytes, size_t alignment)
 {
-    size_t slices = arn__large_slices_for(bytes, alignment);
+    size_t slices = bytes <= arn__options.map_threshold_bytes
+                        ? arn__large_slices_for(bytes, alignment)
+                        : SIZE_MAX;
     for (unsigned place = spares->count; place-- > 0;) {
         if (spares->kept[place].slices != slices ||
             ((uintptr_t)spares->kept[place].block & (alignment - 1)) != 0)
@@ -69,6 +70,7 @@ bool arn__spares_offer(struct spares *spares, void *block)
     struct descriptor *d = arn__descriptor(block);
     size_t slices = arn__large_slices(d);
     if (slices == 0 || slices > SPARE_MOST_BYTES / SLICE_BYTES ||
+        slices * SLICE_BYTES > most_bytes() ||
         (spares->worth == 0 && spares->tries++ % SPARES_TRY != 0))
         return false;
     if (spares->count == SPARES)
@@ -94,6 +96,7 @@ void arn__spares_free_all(struct spares *spares)
         atomic_fetch_sub_explicit(&arn__arena_totals.spare_bytes, spares->reserved * SLICE_BYTES,
                                   memory_order_relaxed);
     spares->reserved = 0;
+    spares->passed = 0;
     while (spares->count > 0)
         free_one(spares, spares->count - 1);
 }

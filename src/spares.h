@@ -6,8 +6,9 @@
  * without a look at the others. What is reserved, the purge budget has less, but for a quarter.
  *
  * A spare has the flag LARGE_SPARE in its descriptor: it cannot be freed again, and statistics count it as dirty. It
- * goes back to its arenas when a newer one takes its place, as do all when a large request is for another size, as its
- * thread ends, in a trim, and where a request finds no memory.
+ * goes back to its arenas when a newer one takes its place, as do all when a large request is for another size, when the
+ * thread has asked for many other blocks since, as it ends, in a trim of its own, and where a request of its own finds
+ * no memory.
  */
 #ifndef ARENITE_SPARES_H
 #define ARENITE_SPARES_H
@@ -17,6 +18,7 @@
 #include <stdint.h>
 
 #include "large.h"
+#include "options.h"
 
 struct heap;
 struct descriptor;
@@ -27,9 +29,12 @@ enum { SPARES = 4, SPARE_MOST_BYTES = 16 << 20, SPARES_MOST_BYTES = 16 << 20 };
  * one request for another size; without any such worth one free in TRY is kept, to see. */
 enum { SPARES_WORTH_MOST = 16, SPARES_TRY = 16 };
 
+/* All of them go when so many refills came and no request for a spare. */
+enum { SPARES_PASSED_MOST = 128 };
+
 struct spare {
     void *block;
-    struct descriptor *descriptor; /* the block's. It may tell of something else in a forked child */
+    struct descriptor *descriptor; /* the block's; in a forked child it may be another's */
     size_t slices;
 };
 
@@ -38,6 +43,7 @@ struct spares {
     struct spare kept[SPARES]; /* the oldest first */
     unsigned count;
     uint8_t worth, tries;
+    uint8_t passed;  /* requests that were none for a large block since one was handed out */
     size_t slices;   /* of them */
     size_t reserved; /* slices that this heap may keep */
 };
@@ -60,6 +66,7 @@ static inline bool arn__spares_keep(struct spares *spares, struct descriptor *d,
 /* What is to be handed out counts for the thread's habits. */
 static inline void arn__spares_count(struct spares *spares)
 {
+    spares->passed = 0;
     if (__builtin_expect(spares->worth < SPARES_WORTH_MOST, false))
         spares->worth++;
 }
@@ -72,8 +79,8 @@ static inline void *arn__spares_take(struct spares *spares, size_t bytes, size_t
     struct spare *last = &spares->kept[spares->count - 1];
     void *block = last->block;
     if (last->slices != arn__large_slices_for(bytes, alignment) ||
-        ((uintptr_t)block & (alignment - 1)) != 0 || last->descriptor->block_bytes < bytes ||
-        !arn__large_take_again(last->descriptor))
+        bytes > arn__options.map_threshold_bytes || ((uintptr_t)block & (alignment - 1)) != 0 ||
+        last->descriptor->block_bytes < bytes || !arn__large_take_again(last->descriptor))
         return NULL;
     spares->slices -= last->slices;
     spares->count--;
@@ -92,6 +99,13 @@ bool arn__spares_offer(struct spares *spares, void *block);
 
 /* A large request was for another size: frees all of them. */
 void arn__spares_miss(struct spares *spares);
+
+/* A request that no list served. */
+static inline void arn__spares_pass(struct spares *spares)
+{
+    if (spares->reserved > 0 && ++spares->passed > SPARES_PASSED_MOST)
+        arn__spares_miss(spares);
+}
 
 void arn__spares_free_all(struct spares *spares);
 

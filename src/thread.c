@@ -338,6 +338,8 @@ static struct heap *make_heap(void)
         return heap;
     }
     if ((heap = take_dead_heap()) != NULL) {
+        slices_set_aside -= heap->set_aside; /* it may have died amid that */
+        heap->set_aside = 0;
         heap->held_most = HELD_MOST_SLICES;
         return heap;
     }

@@ -93,9 +93,11 @@ char *arn__slot_take_last(struct descriptor *pool)
 
 /* ---- pools from the arenas ---- */
 
-static bool make_room(void)
+static bool make_room(struct heap *heap)
 {
-    bool released = arn__large_release() > 0;
+    bool released = heap->spares.count > 0;
+    arn__spares_free_all(&heap->spares);
+    released = arn__large_release() > 0 || released;
     return arn__purge_to(0) || released;
 }
 
@@ -108,7 +110,7 @@ static struct descriptor *create(struct bin *bin)
     if (heap == NULL)
         return NULL; /* a signal handler that interrupted the allocator */
     char *base = arn__slices_take(slices, true);
-    if (base == NULL && make_room())
+    if (base == NULL && make_room(heap))
         base = arn__slices_take(slices, true);
     struct descriptor *pool = NULL;
     if (base != NULL) {
@@ -197,7 +199,7 @@ char *arn__large_slot_take(struct bin *bin, size_t bytes)
     if (heap == NULL)
         return NULL;
     char *base = arn__large_alloc(block_bytes, 1, true);
-    if (base == NULL && make_room())
+    if (base == NULL && make_room(heap))
         base = arn__large_alloc(block_bytes, 1, true);
     char *slot = NULL;
     if (base != NULL && !arn__roster_admit(bin->roster, arn__descriptor(base)->block_bytes)) {

@@ -216,12 +216,14 @@ TEST_EACH(pool, an_abandoned_ones_free_blocks_are_found_by_their_links, unsigned
 }
 
 /* Each of the first `count` of `all` becomes free or out; a free one leads anywhere. Returns how many are free. */
-static unsigned link_anyhow(unsigned count, uint64_t *seed)
+static unsigned link_anyhow(unsigned c, unsigned count, uint64_t *seed)
 {
     unsigned free = 0;
     for (unsigned i = 0; i < count; i++) {
         bool out = pattern_random(seed) % 4 == 0, ends = pattern_random(seed) % 8 == 0;
         const struct block *next = all[pattern_random(seed) % count];
+        if (pattern_random(seed) % 16 == 0) /* hardened, what is never handed out */
+            next = (const struct block *)arn__pool_base_of(next, c);
         all[i]->link = out ? 0 : arn__link_to(ends ? arn__link_end() : next);
         free += !out;
     }
@@ -256,7 +258,7 @@ TEST_EACH(pool, an_abandoned_ones_lists_are_found_in_any_disorder, unsigned, c, 
         unsigned among = 1 + (unsigned)(pattern_random(&seed) % count), free;
         for (unsigned i = 0; i < count; i++)
             all[i]->link = 0;
-        free = link_anyhow(among, &seed);
+        free = link_anyhow(c, among, &seed);
         ASSERT_TRUE(arn__pool_abandon(pool, arn__pool_base(pool), &detached));
         arn__pool_recover(pool);
         ASSERT_EQ(arn__pool_take_remote(pool), free);
@@ -286,6 +288,27 @@ TEST_EACH(pool, an_abandoned_ones_whole_lists_are_left_as_they_are, unsigned, c,
     EXPECT_TRUE(lists_each_once(pool, count));
     pool->local.needed = 0;
     arn__pool_release(pool);
+}
+
+/* As a double free leaves it that was not noticed. */
+static void counts_a_ring(void)
+{
+    struct descriptor *pool = arn__pool_create(3, number());
+    unsigned count = take_all(pool, all);
+    ASSERT_GT(count, 10);
+    for (unsigned i = 0; i < 5; i++)
+        all[i]->link = arn__link_to(all[i == 4 ? 2 : i + 1]);
+    pool->local.first = all[0];
+    arn__options.misuse = MISUSE_IGNORE;
+    unsigned left = arn__pool_local_count(pool);
+    EXPECT_GE(left, 3); /* the ring is cut anywhere */
+    EXPECT_LE(left, 5);
+    EXPECT_EQ(arn__pool_local_count(pool), left);
+}
+
+TEST(pool, a_list_that_leads_back_to_itself_ends)
+{
+    IN_OWN_PROCESS(counts_a_ring());
 }
 
 TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, c, some_classes)

@@ -15,6 +15,7 @@
 #include "sampled.h"
 #include "sanitized.h"
 #include "shim.h"
+#include "thread.h"
 
 enum { KIB = 1 << 10, MIB = 1 << 20 };
 
@@ -273,6 +274,63 @@ static void leaves_less_dirty(void)
 TEST(spares, what_heaps_keep_the_purge_budget_has_less)
 {
     IN_OWN_PROCESS(leaves_less_dirty());
+}
+
+static void go_with_other_requests(void)
+{
+    be_served();
+    void *block = arn_malloc(3 * MIB), *others[4000];
+    arn_free(block);
+    size_t before = live_bytes();
+    for (unsigned i = 0; i < 4000; i++)
+        others[i] = arn_malloc(1000);
+    EXPECT_EQ(atomic_load(&arn__arena_totals.spare_bytes), 0);
+    EXPECT_LE(live_bytes(), before + 2 * MIB);
+    for (unsigned i = 0; i < 4000; i++)
+        arn_free(others[i]);
+}
+
+TEST(spares, a_thread_that_asks_for_other_blocks_gives_them_up)
+{
+    IN_OWN_PROCESS(go_with_other_requests());
+}
+
+static void are_no_maps(void)
+{
+    struct arn_stats stats;
+    be_served();
+    arn_free(arn_malloc(3 * MIB));
+    arn__options.map_threshold_bytes = 1 * MIB;
+    char *block = arn_malloc(3 * MIB);
+    arn_stats(&stats);
+    EXPECT_EQ(stats.map_blocks, 1);
+    arn_free(block);
+}
+
+TEST(spares, a_request_above_the_map_threshold_gets_none)
+{
+    IN_OWN_PROCESS(are_no_maps());
+}
+
+/* A thread in its last destructors: nobody can hide its heap. */
+static void are_left_alone_while_watched(void)
+{
+    be_served();
+    struct heap *heap = arn__thread.heap;
+    char *block = arn_malloc(40000);
+    arn_free(block);
+    EXPECT_EQ(heap->spares.count, 1);
+    arn__options.perturb = 7;
+    EXPECT_EQ(arn__thread.heap, heap);
+    char *again = arn_malloc(40000);
+    EXPECT_EQ((unsigned char)again[100], 0xff - 7);
+    arn_free(again);
+    EXPECT_EQ(heap->spares.count, 0);
+}
+
+TEST(spares, none_is_handed_out_or_kept_while_blocks_are_watched)
+{
+    IN_OWN_PROCESS(are_left_alone_while_watched());
 }
 
 /* ---- threads, children ---- */
