@@ -268,6 +268,7 @@ ARN__ENTRY static void *alloc_slow(size_t bytes, size_t alignment, unsigned clas
     return arn__traces(ARN_TRACE_BLOCKS) ? alloc_traced(&request) : alloc(&request, NULL);
 }
 
+/* The spare that was kept last does not fit. Not inline: the short way needs none of its registers. */
 ARN__ENTRY __attribute__((noinline)) static void *alloc_unspared(size_t bytes, size_t alignment,
                                                                  bool zeroed)
 {
