@@ -121,7 +121,7 @@ static void release(struct descriptor *pool)
  *
  * A pool that empties is soon needed again, as like as not, if this thread allocates from the class: a few
  * are kept whole, to be taken without carving. Before a heap takes new slices, it gives up one that it
- * keeps for another class. */
+ * keeps for another class. A pool of a class that this thread allocates nothing of is for other threads. */
 
 static unsigned most_empty(void)
 {
@@ -129,10 +129,13 @@ static unsigned most_empty(void)
     return heaps <= MANY_HEAPS ? EMPTY_MOST_SLICES : (unsigned)(EMPTY_ALL_SLICES / heaps);
 }
 
-static void keep_or_release(struct heap *heap, struct descriptor *pool)
+static void keep_empty(struct heap *heap, struct descriptor *pool)
 {
-    if (heap->current[pool->class_idx] == NULL ||
-        heap->empty_slices + shape_of(pool)->slices > most_empty()) {
+    if (heap->current[pool->class_idx] == NULL) {
+        arn__shard_put_empty(pool);
+        return;
+    }
+    if (heap->empty_slices + shape_of(pool)->slices > most_empty()) {
         release(pool);
         return;
     }
@@ -314,7 +317,7 @@ static void adopt(struct heap *heap, struct descriptor *pool, bool holds)
     unsigned class_idx = pool->class_idx;
     unsigned freed = pool->carved - pool->local.needed;
     if (pool->local.needed == 0) {
-        release(pool);
+        arn__shard_put_empty(pool);
         return;
     }
     if (!holds) {
@@ -471,9 +474,8 @@ static bool wake_one(struct heap *heap, unsigned class_idx, unsigned most)
     return false;
 }
 
-static struct descriptor *take_shared(struct heap *heap, unsigned class_idx)
+static struct descriptor *own(struct heap *heap, struct descriptor *pool)
 {
-    struct descriptor *pool = arn__shard_take(class_idx);
     if (pool != NULL)
         arn__pool_set_owner(pool, arn__heap_number(heap));
     return pool;
@@ -492,15 +494,16 @@ static void measure_share(struct heap *heap)
         heap->held_most = share > HELD_MOST_SLICES ? share : HELD_MOST_SLICES;
 }
 
-/* The fullest own pool with free blocks, the shard's, an empty one, or a new one; NULL: no memory. */
+/* The fullest own pool with free blocks, the shard's, an empty one, the shard's, or a new one; NULL: no memory. */
 static struct descriptor *take_pool(struct heap *heap, unsigned class_idx, bool *fresh)
 {
     struct descriptor *pool;
     *fresh = false;
     if ((pool = take_partial(heap, class_idx)) == NULL &&
         (!wake_one(heap, class_idx, LOOKED_AT) || (pool = take_partial(heap, class_idx)) == NULL) &&
-        (pool = take_shared(heap, class_idx)) == NULL &&
-        (pool = take_empty(heap, class_idx)) == NULL) {
+        (pool = own(heap, arn__shard_take(class_idx))) == NULL &&
+        (pool = take_empty(heap, class_idx)) == NULL &&
+        (pool = own(heap, arn__shard_take_empty(class_idx))) == NULL) {
         release_an_empty(heap);
         measure_share(heap);
         pool = arn__pool_create(class_idx, arn__heap_number(heap));
@@ -635,7 +638,7 @@ void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool)
             return;
     }
     unlink_partial(heap, pool);
-    keep_or_release(heap, pool);
+    keep_empty(heap, pool);
 }
 
 static void wake_all(struct heap *heap)

@@ -181,7 +181,7 @@ static inline bool arn__heap_may_hold(const struct heap *heap, const struct desc
             heap->current[d->class_idx] == NULL);
 }
 
-/* The countdown of a pool of this heap has ended: it is kept empty or released. Of a current one, see
+/* The countdown of a pool of this heap has ended: it is kept empty or given up. Of a current one, see
  * count_frees. */
 void arn__heap_pool_emptied(struct heap *heap, struct descriptor *pool);
 

@@ -232,14 +232,8 @@ bool arn__pool_share(struct descriptor *pool)
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     uint64_t shared;
     do {
-        if (arn__remote_count(word) == pool->local.needed) {
-            /* Nobody pushes any more. The chain is not looked at: the lock is held. acquire: its blocks. */
-            atomic_exchange_explicit(remote, arn__remote_word(POOL_OWNED, 0, 0),
-                                     memory_order_acquire);
-            pool->local.first = arn__link_end();
-            pool->local.needed = 0;
-            return false;
-        }
+        if (arn__remote_count(word) == pool->local.needed)
+            return false; /* nobody pushes any more */
         shared = arn__remote_word(POOL_SHARED, 0, 0) | (word & 0xffffffff) |
                  (uint64_t)pool->local.needed << REMOTE_OUT_SHIFT |
                  (uint64_t)pool->class_idx << REMOTE_CLASS_SHIFT;
@@ -255,8 +249,9 @@ bool arn__pool_unshare_empty(char *base, unsigned class_idx)
     uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
     while (arn__remote_state(word) == POOL_SHARED && word >> REMOTE_CLASS_SHIFT == class_idx &&
            arn__remote_count(word) == arn__remote_out(word)) {
-        if (atomic_compare_exchange_weak_explicit(remote, &word, arn__remote_word(POOL_OWNED, 0, 0),
-                                                  memory_order_acquire, memory_order_relaxed))
+        uint64_t owned = arn__remote_word(POOL_OWNED, 0, 0) | (word & 0xffffffff);
+        if (atomic_compare_exchange_weak_explicit(remote, &word, owned, memory_order_acquire,
+                                                  memory_order_relaxed))
             return true;
     }
     return false;

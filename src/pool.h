@@ -209,11 +209,11 @@ void arn__pool_set_frees_to(struct descriptor *pool, struct free_list *list);
 bool arn__pool_detach(struct descriptor *pool, unsigned number);
 
 /* OWNED becomes SHARED, `needed` blocks out; caller holds the shard's lock. False if all of them
- * have come back meanwhile: still OWNED, empty, and in no list: it can be released. */
+ * have come back: still OWNED, its chain in the remote word, which nobody pushes to any more. */
 bool arn__pool_share(struct descriptor *pool);
 
 /* Of the pool at `base`, which may be gone: if one is SHARED there in this class and all its blocks
- * are back, makes it OWNED by the caller, who holds the shard's lock. */
+ * are back, makes it OWNED by the caller, who holds the shard's lock. Its chain stays in the remote word. */
 bool arn__pool_unshare_empty(char *base, unsigned class_idx);
 
 /* In a forked child, for a pool that the forking thread does not own: what it was at is unknown.

@@ -4,15 +4,23 @@
 #include "lock.h"
 #include "pool.h"
 #include "purge.h"
+#include "region.h"
 
 enum { LOOKED_AT = 4 };
 
+/* Everything changes under the lock. Of what is atomic, others take a glance without it. */
 static struct shard {
     struct lock lock;
-    struct descriptor *_Atomic first; /* linked through next and prev; changes under the lock */
+    struct descriptor *_Atomic first; /* shared pools, linked through next and prev */
+    struct descriptor *_Atomic empty; /* empty pools, linked through next */
+    _Atomic uint8_t free_places;      /* for more of those */
+    uint8_t places;                   /* reserved for those */
 } shards[CLASSES];
 
-/* relaxed: under the lock, or a glance that may be wrong. */
+/* Of all shards' places. relaxed: a bound, no more. */
+static _Atomic unsigned reserved_slices;
+
+/* relaxed, here and below: under the lock, or a glance that may be wrong. */
 static struct descriptor *first_of(struct shard *shard)
 {
     return atomic_load_explicit(&shard->first, memory_order_relaxed);
@@ -21,6 +29,22 @@ static struct descriptor *first_of(struct shard *shard)
 static void set_first(struct shard *shard, struct descriptor *pool)
 {
     atomic_store_explicit(&shard->first, pool, memory_order_relaxed);
+}
+
+static struct descriptor *empty_of(struct shard *shard)
+{
+    return atomic_load_explicit(&shard->empty, memory_order_relaxed);
+}
+
+static unsigned free_places_of(struct shard *shard)
+{
+    return atomic_load_explicit(&shard->free_places, memory_order_relaxed);
+}
+
+static void set_empty(struct shard *shard, struct descriptor *pool, unsigned free_places)
+{
+    atomic_store_explicit(&shard->empty, pool, memory_order_relaxed);
+    atomic_store_explicit(&shard->free_places, (uint8_t)free_places, memory_order_relaxed);
 }
 
 static void link_first(struct shard *shard, struct descriptor *pool)
@@ -49,6 +73,91 @@ static void release(struct descriptor *pool)
     arn__purge_settle();
 }
 
+/* ---- empty pools ----
+ *
+ * Where one thread allocates and others free, these empty pools while that one makes new ones. A shard keeps a few from
+ * the one to the other, without the arena lock. It reserves their places once: whoever puts a pool there and whoever
+ * takes it write nothing that all shards have in common. */
+
+/* A look without the lock: may there be a place? */
+static bool may_have_place(struct shard *shard, unsigned slices)
+{
+    return free_places_of(shard) > 0 ||
+           (shard->places < SHARD_EMPTY_POOLS &&
+            atomic_load_explicit(&reserved_slices, memory_order_relaxed) + slices <=
+                SHARD_EMPTY_SLICES);
+}
+
+static bool reserve_place(struct shard *shard, unsigned slices)
+{
+    if (shard->places == SHARD_EMPTY_POOLS)
+        return false;
+    if (atomic_fetch_add_explicit(&reserved_slices, slices, memory_order_relaxed) + slices >
+        SHARD_EMPTY_SLICES) {
+        atomic_fetch_sub_explicit(&reserved_slices, slices, memory_order_relaxed);
+        return false;
+    }
+    shard->places++;
+    return true;
+}
+
+static bool keep_empty(struct shard *shard, struct descriptor *pool)
+{
+    unsigned slices = arn__size_classes[pool->class_idx].slices;
+    if (arn__memory_is_tight() || !may_have_place(shard, slices))
+        return false;
+    arn__lock(&shard->lock, RANK_SHARD);
+    unsigned free_places = free_places_of(shard);
+    bool keeps = free_places > 0 || reserve_place(shard, slices);
+    if (keeps) {
+        pool->next = empty_of(shard);
+        set_empty(shard, pool, free_places > 0 ? free_places - 1 : 0);
+    }
+    arn__unlock(&shard->lock, RANK_SHARD);
+    return keeps;
+}
+
+void arn__shard_put_empty(struct descriptor *pool)
+{
+    pool->local.needed -= arn__pool_take_remote(pool);
+    arn__pool_set_owner(pool, 0);
+    if (!keep_empty(&shards[pool->class_idx], pool))
+        release(pool);
+}
+
+struct descriptor *arn__shard_take_empty(unsigned class_idx)
+{
+    struct shard *shard = &shards[class_idx];
+    if (empty_of(shard) == NULL)
+        return NULL;
+    arn__lock(&shard->lock, RANK_SHARD);
+    struct descriptor *pool = empty_of(shard);
+    if (pool != NULL) {
+        set_empty(shard, pool->next, free_places_of(shard) + 1);
+        pool->next = NULL;
+    }
+    arn__unlock(&shard->lock, RANK_SHARD);
+    return pool;
+}
+
+static void release_empty(struct shard *shard)
+{
+    arn__lock(&shard->lock, RANK_SHARD);
+    struct descriptor *pool = empty_of(shard);
+    unsigned places = shard->places;
+    set_empty(shard, NULL, 0);
+    shard->places = 0;
+    arn__unlock(&shard->lock, RANK_SHARD);
+    unsigned slices = arn__size_classes[shard - shards].slices;
+    atomic_fetch_sub_explicit(&reserved_slices, places * slices, memory_order_relaxed);
+    for (struct descriptor *next; pool != NULL; pool = next) {
+        next = pool->next;
+        release(pool);
+    }
+}
+
+/* ---- shared pools ---- */
+
 void arn__shard_put(struct descriptor *pool)
 {
     struct shard *shard = &shards[pool->class_idx];
@@ -59,7 +168,7 @@ void arn__shard_put(struct descriptor *pool)
         link_first(shard, pool);
     arn__unlock(&shard->lock, RANK_SHARD);
     if (!shared)
-        release(pool);
+        arn__shard_put_empty(pool);
 }
 
 static struct descriptor *take_first(struct shard *shard)
@@ -106,11 +215,11 @@ void arn__shard_reap(char *base, unsigned class_idx)
         unlink_pool(shard, pool);
     arn__unlock(&shard->lock, RANK_SHARD);
     if (empty)
-        release(pool);
+        arn__shard_put_empty(pool);
 }
 
-/* The next empty pool of a shard, taken out of it. */
-static struct descriptor *take_empty(struct shard *shard, unsigned class_idx)
+/* The next of a shard's shared pools whose blocks are all back, taken out of it. */
+static struct descriptor *take_emptied(struct shard *shard, unsigned class_idx)
 {
     arn__lock(&shard->lock, RANK_SHARD);
     struct descriptor *pool = first_of(shard);
@@ -129,8 +238,11 @@ void arn__shards_reap_all(void)
 {
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool;
-        while ((pool = take_empty(&shards[c], c)) != NULL)
+        while ((pool = take_emptied(&shards[c], c)) != NULL) {
+            pool->local.needed -= arn__pool_take_remote(pool);
             release(pool);
+        }
+        release_empty(&shards[c]);
     }
 }
 
@@ -138,7 +250,12 @@ void arn__shards_after_fork(bool empty)
 {
     for (unsigned i = 0; i < CLASSES; i++) {
         arn__lock_reset(&shards[i].lock);
-        if (empty)
+        if (empty) {
             set_first(&shards[i], NULL);
+            set_empty(&shards[i], NULL, 0);
+            shards[i].places = 0;
+        }
     }
+    if (empty)
+        atomic_store(&reserved_slices, 0);
 }

@@ -10,14 +10,24 @@
 
 #include "descriptor.h"
 
-/* Takes over a pool that the caller owns; releases it if it is empty. */
+/* Of empty pools, a shard keeps two, and all shards 2 MiB. */
+enum { SHARD_EMPTY_POOLS = 2, SHARD_EMPTY_SLICES = 128 };
+
+/* Takes over a pool that the caller owns. */
 void arn__shard_put(struct descriptor *pool);
+
+/* Takes over a pool that the caller owns, all of whose blocks are in `local` or in the remote word: it is kept, or
+ * released. */
+void arn__shard_put_empty(struct descriptor *pool);
+
+/* A pool all of whose blocks are in `local`, now owned by the caller; NULL: none is kept. */
+struct descriptor *arn__shard_take_empty(unsigned class_idx);
 
 /* A pool with free blocks, all in `local`, `needed` blocks out, now owned by the caller; NULL: none
  * was found among the first few. */
 struct descriptor *arn__shard_take(unsigned class_idx);
 
-/* Releases the pool at `base` if it is in this class's shard and empty; it may be long gone. */
+/* Keeps or releases the pool at `base` if it is in this class's shard and empty; it may be long gone. */
 void arn__shard_reap(char *base, unsigned class_idx);
 
 /* Releases what is empty in all shards; for malloc_trim. */

@@ -18,8 +18,8 @@
  *
  * What is left out. fork; signal handlers (whose frees are like another thread's: a push); the orphan
  * heap (a heap under a lock); the countdown of a heap's list, which ends for nothing; empty pools that
- * a heap keeps. Choices of policy (which of several partial pools, room for one more, whether this is
- * the only thread) are anybody's guess here: more is searched than can happen.
+ * a heap keeps. A shard keeps one, not two. Choices of policy (which of several partial pools, room for one more,
+ * whether this is the only thread) are anybody's guess here: more is searched than can happen.
  *
  * Configured by -D (defaults below); a macro BREAK_... makes one mistake, which must be noticed.
  */
@@ -49,6 +49,9 @@
 #ifndef COLLECTS /* 1: threads collect, which also reaps all shards; 0: an empty pool must be noticed
                   * without that */
 #define COLLECTS 0
+#endif
+#ifndef KEEPS_EMPTY /* 1: a shard may keep an empty pool */
+#define KEEPS_EMPTY 0
 #endif
 #ifndef MALLOCS /* of each thread in all; 0: no limit */
 #define MALLOCS 0
@@ -100,6 +103,7 @@ byte prev[PLACES + 1];      /* [owner, or the shard's lock] */
 byte link[BLOCKS];          /* a free block's `next`, within its pool */
 
 byte shard_first[CLASSES];
+byte shard_empty[CLASSES];
 byte shard_lock[CLASSES]; /* who holds it */
 
 /* ---- ghosts: what the C code does not keep, only to assert with ---- */
@@ -201,21 +205,34 @@ inline check_shard(class)
     assert(found == 0)
 }
 
-/* Everything was freed and every thread has gone: no pool is left, wherever it was. */
+/* Everything was freed and every thread has gone: no pool is left, wherever it was, but what a shard keeps. */
 inline check_end()
 {
+    found = 0;
     i = 1;
     do
     :: i <= PLACES ->
-        assert(holder[i] == FREE_SLICES && remote[i] == NOTHING && owner[i] == 0);
+        assert(remote[i] == NOTHING && owner[i] == 0);
+        found = found + (holder[i] != FREE_SLICES);
         i++
     :: else -> break
     od;
     i = 0;
     do
-    :: i < CLASSES -> assert(shard_first[i] == 0 && shard_lock[i] == 0); i++
+    :: i < CLASSES ->
+        assert(shard_first[i] == 0 && shard_lock[i] == 0);
+        at = shard_empty[i];
+        if
+        :: at != 0 ->
+            assert(holder[at] == NOBODY && class_idx[at] == i);
+            assert(HOW_MANY(at, IN_LOCAL) == carved[at]);
+            found--
+        :: else
+        fi;
+        i++
     :: else -> break
-    od
+    od;
+    assert(found == 0)
 }
 
 /* ---- pool.c ---- */
@@ -396,16 +413,13 @@ inline pool_detach(pool, heap)
     fi
 }
 
-/* The caller holds the shard's lock. ok = 0: all have come back, the pool is empty and OWNED. */
+/* The caller holds the shard's lock. ok = 0: all have come back, the pool is OWNED, its chain in the word. */
 inline pool_share(pool)
 {
     word = remote[pool];
     do
 #ifndef BREAK_SHARE /* without, whoever pushed the last block did not see a shared pool */
-    :: LOOKS(pool, COUNT(word) == needed[pool]) ->
-        pool_take_remote_counted(pool);
-        ok = 0;
-        break
+    :: LOOKS(pool, COUNT(word) == needed[pool]) -> ok = 0; break
 #endif
     :: d_step {
 #ifndef BREAK_SHARE
@@ -441,7 +455,7 @@ inline pool_share(pool)
 #define IS_EMPTY_SHARED(word, class) (STATE(word) == SHARED && COUNT(word) == OUT_OF(word))
 #endif
 
-/* The caller holds the lock of the class's shard. */
+/* The caller holds the lock of the class's shard. The chain stays in the word. */
 inline pool_unshare_empty(pool, class)
 {
     ok = 0;
@@ -451,8 +465,7 @@ inline pool_unshare_empty(pool, class)
            IS_EMPTY_SHARED(word, class) && remote[pool] == word ->
            assert(holder[pool] == NOBODY);
            holder[pool] = me;
-           remote[pool] = NOTHING;
-           move_chain(pool, FIRST(word), COUNT(word), IN_REMOTE, IN_LOCAL);
+           remote[pool] = WORD(OWNED, COUNT(word), FIRST(word), 0, 0);
            CHAIN_IS_COUNTED(pool);
            ok = 1
        }
@@ -643,6 +656,70 @@ inline unlink_pool(class, pool)
     d_step { assert(shard_lock[class] == me); unlink(shard_first[class], pool) }
 }
 
+/* Which may be full, or memory tight: ok = 0. */
+inline keep_empty(class, pool)
+{
+    ok = 0;
+#if KEEPS_EMPTY
+    if
+    :: lock(class);
+        if
+        :: d_step {
+               shard_empty[class] == 0 ->
+               OWNS(pool);
+               assert(HOW_MANY(pool, IN_LOCAL) == carved[pool]); /* no block is out, or in the word */
+               holder[pool] = NOBODY;
+               shard_empty[class] = pool;
+               ok = 1
+           }
+        :: shard_empty[class] != 0
+        fi;
+        unlock(class)
+    :: true
+    fi
+#endif
+}
+
+inline shard_put_empty(class, pool)
+{
+#ifndef BREAK_EMPTY_CHAIN /* the blocks that came back last are nobody's */
+    pool_take_remote_counted(pool);
+#endif
+#ifndef BREAK_EMPTY_OWNER /* a heap that still looks like the owner frees as if it were */
+    pool_set_owner(pool, 0);
+#endif
+    keep_empty(class, pool);
+    if
+    :: ok
+    :: else -> pool_release(pool)
+    fi
+}
+
+/* pool = 0: none. */
+inline shard_take_empty(class, pool)
+{
+    if
+    :: shard_empty[class] == 0 -> pool = 0
+    :: else ->
+#ifndef BREAK_EMPTY_LOCK /* two take the same one */
+        lock(class);
+#endif
+        pool = shard_empty[class];
+        if
+        :: pool != 0 ->
+            d_step {
+                assert(holder[pool] == NOBODY && class_idx[pool] == class);
+                holder[pool] = me;
+                shard_empty[class] = 0
+            }
+        :: else
+        fi;
+#ifndef BREAK_EMPTY_LOCK
+        unlock(class)
+#endif
+    fi
+}
+
 /* The pool's class is in `class`. */
 inline shard_put(class, pool)
 {
@@ -662,7 +739,7 @@ inline shard_put(class, pool)
     unlock(class);
     if
     :: ok
-    :: else -> pool_release(pool)
+    :: else -> shard_put_empty(class, pool)
     fi
 }
 
@@ -711,7 +788,7 @@ inline shard_reap(class, pool)
     fi;
     unlock(class);
     if
-    :: ok -> pool_release(pool)
+    :: ok -> shard_put_empty(class, pool)
     :: else
     fi
 }
@@ -740,8 +817,16 @@ inline shards_reap_all(pool)
         fi;
         unlock(c);
         if
-        :: pool != 0 -> pool_release(pool) /* and once more */
-        :: else -> c++
+        :: pool != 0 -> /* and once more */
+            pool_take_remote_counted(pool);
+            pool_release(pool)
+        :: else ->
+            shard_take_empty(c, pool);
+            if
+            :: pool != 0 -> pool_release(pool)
+            :: else
+            fi;
+            c++
         fi
     :: else -> break
     od;
@@ -824,7 +909,7 @@ inline heap_pool_emptied(class, pool)
         fi
     }
     if
-    :: ok -> pool_release(pool)
+    :: ok -> shard_put_empty(class, pool)
     :: else
     fi
 }
@@ -833,7 +918,7 @@ inline heap_pool_emptied(class, pool)
 inline adopt(class, pool)
 {
     if
-    :: LOOKS(pool, needed[pool] == 0) -> pool_release(pool)
+    :: LOOKS(pool, needed[pool] == 0) -> shard_put_empty(class, pool)
     :: LOOKS(pool, needed[pool] != 0 && !holds) -> shard_put(class, pool)
     :: LOOKS(pool, needed[pool] != 0 && holds) ->
         pool_set_owner(pool, me);
@@ -992,7 +1077,7 @@ inline wake_one(class, pool)
                 fi
             }
             if
-            :: needed[pool] == 0 -> pool_release(pool)
+            :: needed[pool] == 0 -> shard_put_empty(class, pool)
             :: else
             fi;
             ok = 1;
@@ -1048,6 +1133,10 @@ inline refill(class)
         :: p != 0
         :: else ->
             shard_take(class, p);
+            if
+            :: p != 0
+            :: else -> shard_take_empty(class, p)
+            fi;
             if
             :: p != 0 -> pool_set_owner(p, me)
             :: else -> pool_create(class, p)

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "pattern.h"
 #include "sanitized.h"
+#include "shard.h"
 #include "shim.h"
 #include "stats.h"
 #include "thread.h"
@@ -135,6 +136,41 @@ static void *free_many(void *count)
     for (size_t i = 0; i < (size_t)count; i++)
         arn_free(many[i]);
     return NULL;
+}
+
+static sem_t filled;
+
+static void *free_when_filled(void *count)
+{
+    sem_wait(&filled);
+    return free_many(count);
+}
+
+/* What a thread empties that allocates nothing of the class goes to those that do. */
+static void handed_over(void)
+{
+    unsigned c = arn__class_of(100);
+    pthread_t thread;
+    ASSERT_EQ(sem_init(&filled, 0, 0), 0);
+    ASSERT_EQ(pthread_create(&thread, NULL, free_when_filled, (void *)(size_t)MANY), 0);
+    fill_many((void *)(size_t)100);
+    sem_post(&filled);
+    pthread_join(thread, NULL);
+    struct descriptor *empty = arn__shard_take_empty(c);
+    ASSERT_TRUE(empty != NULL);
+    EXPECT_EQ(empty->local.needed, 0);
+    arn__shard_put_empty(empty);
+    size_t pools = pools_of(c);
+    bool used = false;
+    while (!used && pools_of(c) == pools)
+        used = arn__head(arn__descriptor(arn_malloc(100))) == empty;
+    EXPECT_TRUE(used); /* before a pool was made */
+    EXPECT_EQ(arn__pool_number(empty), arn__heap_number(heap()));
+}
+
+TEST(heap, pools_that_others_empty_are_used_before_new_ones_are_made)
+{
+    IN_OWN_PROCESS(handed_over());
 }
 
 static void emptied(void)

@@ -403,6 +403,8 @@ TEST_EACH(pool, a_shared_one_is_emptied_by_the_push_that_brings_the_last, unsign
     EXPECT_FALSE(arn__pool_unshare_empty(base, c + 1)); /* another class: another pool */
     EXPECT_TRUE(arn__pool_unshare_empty(base, c));
     EXPECT_FALSE(arn__pool_unshare_empty(base, c)); /* only one wins */
+    EXPECT_EQ(arn__pool_take_remote(pool), count);
+    EXPECT_EQ(arn__pool_local_count(pool), count);
     arn__pool_release(pool);
 }
 
@@ -412,8 +414,9 @@ TEST(pool, an_empty_one_is_not_shared)
     unsigned count = take_all(pool, all);
     push(pool, 0, count);
     EXPECT_FALSE(arn__pool_share(pool));
-    EXPECT_EQ(pool->local.needed, 0);
     EXPECT_EQ(arn__remote_state(word_of(pool)), POOL_OWNED);
+    EXPECT_EQ(arn__pool_take_remote(pool), count);
+    EXPECT_EQ(arn__pool_local_count(pool), count);
     arn__pool_release(pool);
 }
 

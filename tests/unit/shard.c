@@ -6,7 +6,9 @@
 #include <pthread.h>
 
 #include "arena.h"
+#include "os.h"
 #include "pool.h"
+#include "region.h"
 #include "shim.h"
 #include "thread.h"
 
@@ -63,9 +65,9 @@ static bool is_released(const char *base)
     return arn__kind(arn__descriptor(base)) == KIND_NONE;
 }
 
-static void reaps(void)
+/* A pool, shared, whose blocks then all come back; it is still in its shard. */
+static char *make_emptied(unsigned c)
 {
-    unsigned c = arn__class_of(3000); /* of 4 slices */
     struct descriptor *pool = make_full(c);
     unsigned count = pool->carved;
     char *base = arn__pool_base(pool);
@@ -73,18 +75,58 @@ static void reaps(void)
     arn__shard_put(pool);
     EXPECT_EQ(push(pool, 1, count - 1), PUSH_DONE);
     arn__shard_reap(base, c); /* not yet */
-    EXPECT_FALSE(is_released(base));
+    EXPECT_EQ(arn__remote_state(atomic_load(arn__remote(base))), POOL_SHARED);
     EXPECT_EQ(push(pool, count - 1, count), PUSH_EMPTIED);
-    arn__shard_reap(base, c);
-    EXPECT_TRUE(is_released(base));
+    return base;
+}
+
+static void check_empty(const struct descriptor *pool, const char *base)
+{
+    EXPECT_EQ(arn__pool_base(pool), base);
+    EXPECT_EQ(arn__pool_number(pool), 0);
+    EXPECT_EQ(pool->local.needed, 0);
+    EXPECT_EQ(arn__pool_local_count((struct descriptor *)pool), pool->carved);
+}
+
+static void reaps(void)
+{
+    unsigned c = arn__class_of(3000); /* of 4 slices */
+    char *bases[SHARD_EMPTY_POOLS];
+    for (unsigned i = 0; i < SHARD_EMPTY_POOLS; i++) {
+        bases[i] = make_emptied(c);
+        EXPECT_FALSE(is_released(bases[i]));
+    }
+    for (unsigned i = 0; i < SHARD_EMPTY_POOLS; i++)
+        arn__shard_reap(bases[i], c);
+    for (unsigned i = SHARD_EMPTY_POOLS; i-- > 0;)
+        check_empty(arn__shard_take_empty(c), bases[i]);
+    EXPECT_EQ(arn__shard_take_empty(c), NULL);
     EXPECT_EQ(arn__shard_take(c), NULL);
-    arn__shard_reap(base, c); /* long gone: nothing happens */
+    for (unsigned i = 0; i < SHARD_EMPTY_POOLS; i++)
+        arn__pool_release(arn__descriptor(bases[i]));
+    arn__shard_reap(bases[0], c); /* long gone: nothing happens */
     arn__arena_verify();
 }
 
-TEST(shard, releases_a_pool_when_its_last_block_is_back)
+TEST(shard, keeps_a_pool_whose_last_block_is_back)
 {
     IN_OWN_PROCESS(reaps());
+}
+
+static void reaps_too_many(void)
+{
+    unsigned c = arn__class_of(3000);
+    for (unsigned i = 0; i < SHARD_EMPTY_POOLS + 2; i++) {
+        char *base = make_emptied(c);
+        arn__shard_reap(base, c);
+        EXPECT_EQ(is_released(base), i >= SHARD_EMPTY_POOLS);
+    }
+    arn__arena_verify();
+}
+
+TEST(shard, releases_more_empty_pools_than_it_keeps)
+{
+    IN_OWN_PROCESS(reaps_too_many());
 }
 
 static void put_empty(void)
@@ -93,13 +135,66 @@ static void put_empty(void)
     char *base = arn__pool_base(pool);
     push(pool, 0, pool->carved);
     arn__shard_put(pool);
-    EXPECT_TRUE(is_released(base));
     EXPECT_EQ(arn__shard_take(15), NULL);
+    check_empty(arn__shard_take_empty(15), base);
+    arn__pool_set_owner(pool, arn__heap_number(arn__thread.heap));
+    arn__shard_put_empty(pool);
+    check_empty(arn__shard_take_empty(15), base);
 }
 
-TEST(shard, an_empty_pool_is_released_at_once)
+TEST(shard, an_empty_pool_is_not_shared)
 {
     IN_OWN_PROCESS(put_empty());
+}
+
+/* The slices of what all shards keep. */
+static unsigned fill_all(void)
+{
+    unsigned slices = 0;
+    for (unsigned round = 0; round < SHARD_EMPTY_POOLS; round++) {
+        for (unsigned c = CLASSES; c-- > 0;) {
+            char *base = make_emptied(c);
+            arn__shard_reap(base, c);
+            slices += is_released(base) ? 0 : arn__size_classes[c].slices;
+        }
+    }
+    return slices;
+}
+
+static void fills_all(void)
+{
+    EXPECT_EQ(fill_all(), SHARD_EMPTY_SLICES);
+    unsigned c = CLASSES - 1;
+    struct descriptor *pool = arn__shard_take_empty(c);
+    ASSERT_TRUE(pool != NULL);
+    arn__shard_put_empty(pool); /* the place is still this shard's */
+    EXPECT_EQ(arn__shard_take_empty(c), pool);
+    arn__shard_put_empty(pool);
+    arn__shards_reap_all();
+    EXPECT_EQ(arn__shard_take_empty(c), NULL);
+    arn__arena_verify();
+    EXPECT_EQ(fill_all(), SHARD_EMPTY_SLICES);
+}
+
+TEST(shard, all_together_keep_2_MiB_of_empty_pools)
+{
+    IN_OWN_PROCESS(fills_all());
+}
+
+static void put_tight(void)
+{
+    char *base = make_emptied(15);
+    arn__os_fail_at(1, LONG_MAX);
+    EXPECT_EQ(arn__span_take(200, 1), NULL);
+    arn__os_fail_at(0, 0);
+    ASSERT_TRUE(arn__memory_is_tight());
+    arn__shard_reap(base, 15);
+    EXPECT_TRUE(is_released(base));
+}
+
+TEST(shard, keeps_no_empty_pools_where_memory_is_tight)
+{
+    IN_OWN_PROCESS(put_tight());
 }
 
 static void reaps_all(void)
@@ -142,7 +237,7 @@ static void middle(void)
     char *base = arn__pool_base(pools[2]);
     EXPECT_EQ(push(pools[2], 1, capacity), PUSH_EMPTIED);
     arn__shard_reap(base, c);
-    EXPECT_TRUE(is_released(base));
+    check_empty(arn__shard_take_empty(c), base);
     unsigned found = 0;
     while (arn__shard_take(c) != NULL)
         found++;
