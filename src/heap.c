@@ -451,7 +451,7 @@ static struct descriptor *take_partial(struct heap *heap, unsigned class_idx)
     return fullest;
 }
 
-/* A pool that rests takes in what others freed, and becomes partial, or is released. False: there is none
+/* A pool that rests takes in what others freed, and becomes partial, or is given up. False: there is none
  * among the first `most`. */
 static bool wake_one(struct heap *heap, unsigned class_idx, unsigned most)
 {

@@ -7,6 +7,8 @@
 
 enum { CARVE_STRIDE = 4096 }; /* bytes of the pool that one carve may begin blocks in */
 
+static const char leads_back[] = "double free: a list of free blocks leads back to it";
+
 static unsigned slices_of(const struct descriptor *pool)
 {
     return arn__size_classes[pool->class_idx].slices;
@@ -151,6 +153,20 @@ unsigned arn__pool_carve(struct descriptor *pool)
     return count;
 }
 
+/* The end of a chain of `count` blocks. One that leads back to itself is cut, which is misuse. */
+static struct block *last_of(const struct descriptor *pool, struct block *first, unsigned count)
+{
+    struct block *last = first, *next;
+    while ((next = arn__pool_next(pool, last, "malloc")) != arn__link_end()) {
+        if (--count == 0) {
+            arn__misuse("free", next, leads_back);
+            break;
+        }
+        last = next;
+    }
+    return last;
+}
+
 unsigned arn__pool_take_remote(struct descriptor *pool)
 {
     _Atomic uint64_t *remote = arn__remote(arn__pool_base(pool));
@@ -163,12 +179,8 @@ unsigned arn__pool_take_remote(struct descriptor *pool)
     if (count == 0)
         return 0;
     struct block *first = arn__pool_block(arn__pool_base(pool), (unsigned)(word & 0xffff));
-    if (pool->local.first != arn__link_end()) {
-        struct block *last = first, *next;
-        while ((next = arn__pool_next(pool, last, "malloc")) != arn__link_end())
-            last = next;
-        last->link = arn__link_to(pool->local.first);
-    }
+    if (pool->local.first != arn__link_end())
+        last_of(pool, first, count)->link = arn__link_to(pool->local.first);
     pool->local.first = first;
     return count;
 }
@@ -229,7 +241,8 @@ bool arn__pool_detach(struct descriptor *pool, unsigned number)
 bool arn__pool_share(struct descriptor *pool)
 {
     _Atomic uint64_t *remote = arn__remote(arn__pool_base(pool));
-    uint64_t word = atomic_load_explicit(remote, memory_order_relaxed);
+    /* acquire, here and if the exchange fails: the blocks, for whoever releases the pool. */
+    uint64_t word = atomic_load_explicit(remote, memory_order_acquire);
     uint64_t shared;
     do {
         if (arn__remote_count(word) == pool->local.needed)
@@ -239,7 +252,7 @@ bool arn__pool_share(struct descriptor *pool)
                  (uint64_t)pool->class_idx << REMOTE_CLASS_SHIFT;
         /* release: the owner's fields, to who takes it out of the shard. acquire: the chain. */
     } while (!atomic_compare_exchange_weak_explicit(remote, &word, shared, memory_order_acq_rel,
-                                                    memory_order_relaxed));
+                                                    memory_order_acquire));
     return true;
 }
 
@@ -534,7 +547,7 @@ unsigned arn__pool_local_count(struct descriptor *pool)
     }
     if (block == arn__link_end())
         return count;
-    arn__misuse("free", block, "double free: a list of free blocks leads back to it");
+    arn__misuse("free", block, leads_back);
     last->link = arn__link_to(arn__link_end());
     return arn__pool_local_count(pool);
 }

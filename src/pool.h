@@ -10,7 +10,8 @@
  *             push by a thread that is to hold the pool (arn__heap_may_hold), or the one that brings
  *             them to the class's threshold, makes it OWNED by the pusher with the same
  *             compare-and-swap.
- *   SHARED    in its class's shard, under the shard's lock: taking it there makes it OWNED.
+ *   SHARED    in its class's shard, under the shard's lock: taking it there makes it OWNED. An empty pool that a
+ *             shard keeps is OWNED, and nobody pushes onto its word: its owner fields are under the shard's lock, too.
  *
  * While a heap allocates from a pool (its current one), the pool's free blocks are the heap's list, and
  * its thread's frees go there: the block freed last is handed out first. That list's `needed` is no count of
@@ -193,10 +194,11 @@ struct descriptor *arn__pool_create(unsigned class_idx, unsigned number);
 unsigned arn__pool_carve(struct descriptor *pool);
 
 /* Moves the chain of the remote word into `local`, and makes the pool OWNED if it was SHARED;
- * returns the number of blocks. */
+ * returns the number of blocks. What follows an overwritten block of the chain is cut off if `local` has blocks, and so
+ * is a chain that leads back to itself; both are misuse. */
 unsigned arn__pool_take_remote(struct descriptor *pool);
 
-/* Gives the slices back, without links in them. No block is out. */
+/* Gives the slices back, without links in them. No block is out: all are in `local`, or in the remote word. */
 void arn__pool_release(struct descriptor *pool);
 
 /* Its frees go to its own list. */

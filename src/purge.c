@@ -179,10 +179,8 @@ static void settle_to(size_t budget)
         purge_down_to(part_bytes, most - most / 4, NEVER_MS, 0);
 }
 
-void arn__purge_settle(void)
+static void settle(bool look)
 {
-    bool look = atomic_fetch_add_explicit(&settles, 1, memory_order_relaxed) % SETTLES_PER_LOOK ==
-                SETTLES_PER_LOOK - 1;
     if (!look && !is_over())
         return;
     arn__lock(&arn__arena_lock, RANK_ARENA);
@@ -195,6 +193,17 @@ void arn__purge_settle(void)
             purge_old(now_ms);
     }
     arn__unlock(&arn__arena_lock, RANK_ARENA);
+}
+
+void arn__purge_settle(void)
+{
+    settle(atomic_fetch_add_explicit(&settles, 1, memory_order_relaxed) % SETTLES_PER_LOOK ==
+           SETTLES_PER_LOOK - 1);
+}
+
+void arn__purge_look(void)
+{
+    settle(true);
 }
 
 /* Whole arenas first; where one of them is locked, the parts go all the same. */

@@ -16,6 +16,9 @@
 /* Called after slices were taken or put back, with no lock held. */
 void arn__purge_settle(void);
 
+/* The same, with a look at what has been dirty for too long, which the former does now and then. */
+void arn__purge_look(void);
+
 /* Purges until at most `keep_bytes` are dirty; true if any memory was given back. */
 bool arn__purge_to(size_t keep_bytes);
 

@@ -1,6 +1,7 @@
-/* shard.c - the shared pools. */
+/* shard.c - the shared pools, and a few empty ones. */
 #include "shard.h"
 
+#include "diag.h"
 #include "lock.h"
 #include "pool.h"
 #include "purge.h"
@@ -13,8 +14,9 @@ static struct shard {
     struct lock lock;
     struct descriptor *_Atomic first; /* shared pools, linked through next and prev */
     struct descriptor *_Atomic empty; /* empty pools, linked through next */
-    _Atomic uint8_t free_places;      /* for more of those */
-    uint8_t places;                   /* reserved for those */
+    _Atomic uint8_t places;           /* reserved for those */
+    uint8_t kept;                     /* of the places, taken up */
+    uint8_t kept_so_far;              /* modulo 256 */
 } shards[CLASSES];
 
 /* Of all shards' places. relaxed: a bound, no more. */
@@ -36,15 +38,19 @@ static struct descriptor *empty_of(struct shard *shard)
     return atomic_load_explicit(&shard->empty, memory_order_relaxed);
 }
 
-static unsigned free_places_of(struct shard *shard)
-{
-    return atomic_load_explicit(&shard->free_places, memory_order_relaxed);
-}
-
-static void set_empty(struct shard *shard, struct descriptor *pool, unsigned free_places)
+static void set_empty(struct shard *shard, struct descriptor *pool)
 {
     atomic_store_explicit(&shard->empty, pool, memory_order_relaxed);
-    atomic_store_explicit(&shard->free_places, (uint8_t)free_places, memory_order_relaxed);
+}
+
+static unsigned places_of(const struct shard *shard)
+{
+    return atomic_load_explicit(&shard->places, memory_order_relaxed);
+}
+
+static void set_places(struct shard *shard, unsigned places)
+{
+    atomic_store_explicit(&shard->places, (uint8_t)places, memory_order_relaxed);
 }
 
 static void link_first(struct shard *shard, struct descriptor *pool)
@@ -76,50 +82,111 @@ static void release(struct descriptor *pool)
 /* ---- empty pools ----
  *
  * Where one thread allocates and others free, these empty pools while that one makes new ones. A shard keeps a few from
- * the one to the other, without the arena lock. It reserves their places once: whoever puts a pool there and whoever
- * takes it write nothing that all shards have in common. */
+ * the one to the other, without the arena lock. It reserves their places, and keeps these until another shard needs
+ * one: whoever puts a pool there and whoever takes it write nothing that all shards have in common. */
 
-/* A look without the lock: may there be a place? */
-static bool may_have_place(struct shard *shard, unsigned slices)
+/* Of what goes from thread to thread, nothing else looks at the clock. */
+enum { KEPT_PER_LOOK = 64 };
+
+/* Caller holds the lock. */
+static struct descriptor *pop_empty(struct shard *shard)
 {
-    return free_places_of(shard) > 0 ||
-           (shard->places < SHARD_EMPTY_POOLS &&
-            atomic_load_explicit(&reserved_slices, memory_order_relaxed) + slices <=
-                SHARD_EMPTY_SLICES);
+    struct descriptor *pool = empty_of(shard);
+    if (pool != NULL) {
+        set_empty(shard, pool->next);
+        pool->next = NULL;
+    }
+    return pool;
 }
 
-static bool reserve_place(struct shard *shard, unsigned slices)
+/* The slices of a pool of this shard. */
+static unsigned slices_of(const struct shard *shard)
 {
-    if (shard->places == SHARD_EMPTY_POOLS)
+    return arn__size_classes[shard - shards].slices;
+}
+
+static void unreserve(const struct shard *shard, unsigned places)
+{
+    atomic_fetch_sub_explicit(&reserved_slices, places * slices_of(shard), memory_order_relaxed);
+}
+
+/* One more place, if there is room for it. Caller holds the lock. */
+static bool reserve_place(struct shard *shard)
+{
+    unsigned slices = slices_of(shard), places = places_of(shard);
+    if (places == SHARD_EMPTY_POOLS)
         return false;
     if (atomic_fetch_add_explicit(&reserved_slices, slices, memory_order_relaxed) + slices >
         SHARD_EMPTY_SLICES) {
-        atomic_fetch_sub_explicit(&reserved_slices, slices, memory_order_relaxed);
+        unreserve(shard, 1);
         return false;
     }
-    shard->places++;
+    set_places(shard, places + 1);
     return true;
+}
+
+/* Takes a place from another shard, in turn. What is in it is released. */
+static void take_place(const struct shard *from)
+{
+    static _Atomic unsigned turn;
+    for (unsigned i = 0; i < CLASSES; i++) {
+        /* relaxed: any one will do. */
+        struct shard *shard =
+            &shards[atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % CLASSES];
+        if (shard == from || places_of(shard) == 0)
+            continue;
+        struct descriptor *pool = NULL;
+        arn__lock(&shard->lock, RANK_SHARD);
+        unsigned places = places_of(shard);
+        if (places > 0) {
+            if (shard->kept == places) {
+                pool = pop_empty(shard);
+                shard->kept--;
+            }
+            set_places(shard, places - 1);
+        }
+        arn__unlock(&shard->lock, RANK_SHARD);
+        if (pool != NULL)
+            release(pool);
+        if (places > 0) {
+            unreserve(shard, 1);
+            return;
+        }
+    }
+}
+
+static bool has_room(const struct shard *shard)
+{
+    return atomic_load_explicit(&reserved_slices, memory_order_relaxed) + slices_of(shard) <=
+           SHARD_EMPTY_SLICES;
 }
 
 static bool keep_empty(struct shard *shard, struct descriptor *pool)
 {
-    unsigned slices = arn__size_classes[pool->class_idx].slices;
-    if (arn__memory_is_tight() || !may_have_place(shard, slices))
+    if (arn__memory_is_tight())
         return false;
+    if (places_of(shard) == 0 && !has_room(shard))
+        take_place(shard);
     arn__lock(&shard->lock, RANK_SHARD);
-    unsigned free_places = free_places_of(shard);
-    bool keeps = free_places > 0 || reserve_place(shard, slices);
+    bool keeps = shard->kept < places_of(shard) || reserve_place(shard);
+    bool looks = false;
     if (keeps) {
         pool->next = empty_of(shard);
-        set_empty(shard, pool, free_places > 0 ? free_places - 1 : 0);
+        set_empty(shard, pool);
+        shard->kept++;
+        looks = ++shard->kept_so_far % KEPT_PER_LOOK == 0;
     }
     arn__unlock(&shard->lock, RANK_SHARD);
+    if (looks)
+        arn__purge_look();
     return keeps;
 }
 
 void arn__shard_put_empty(struct descriptor *pool)
 {
-    pool->local.needed -= arn__pool_take_remote(pool);
+    ARN__ASSERT(pool->local.needed ==
+                    arn__remote_count(ARN__PEEK(*arn__remote(arn__pool_base(pool)))),
+                "no block of an empty pool is out");
     arn__pool_set_owner(pool, 0);
     if (!keep_empty(&shards[pool->class_idx], pool))
         release(pool);
@@ -131,11 +198,8 @@ struct descriptor *arn__shard_take_empty(unsigned class_idx)
     if (empty_of(shard) == NULL)
         return NULL;
     arn__lock(&shard->lock, RANK_SHARD);
-    struct descriptor *pool = empty_of(shard);
-    if (pool != NULL) {
-        set_empty(shard, pool->next, free_places_of(shard) + 1);
-        pool->next = NULL;
-    }
+    struct descriptor *pool = pop_empty(shard);
+    shard->kept -= pool != NULL;
     arn__unlock(&shard->lock, RANK_SHARD);
     return pool;
 }
@@ -144,16 +208,16 @@ static void release_empty(struct shard *shard)
 {
     arn__lock(&shard->lock, RANK_SHARD);
     struct descriptor *pool = empty_of(shard);
-    unsigned places = shard->places;
-    set_empty(shard, NULL, 0);
-    shard->places = 0;
+    unsigned places = places_of(shard);
+    set_empty(shard, NULL);
+    set_places(shard, 0);
+    shard->kept = 0;
     arn__unlock(&shard->lock, RANK_SHARD);
-    unsigned slices = arn__size_classes[shard - shards].slices;
-    atomic_fetch_sub_explicit(&reserved_slices, places * slices, memory_order_relaxed);
     for (struct descriptor *next; pool != NULL; pool = next) {
         next = pool->next;
         release(pool);
     }
+    unreserve(shard, places);
 }
 
 /* ---- shared pools ---- */
@@ -238,10 +302,8 @@ void arn__shards_reap_all(void)
 {
     for (unsigned c = 0; c < CLASSES; c++) {
         struct descriptor *pool;
-        while ((pool = take_emptied(&shards[c], c)) != NULL) {
-            pool->local.needed -= arn__pool_take_remote(pool);
+        while ((pool = take_emptied(&shards[c], c)) != NULL)
             release(pool);
-        }
         release_empty(&shards[c]);
     }
 }
@@ -252,8 +314,9 @@ void arn__shards_after_fork(bool empty)
         arn__lock_reset(&shards[i].lock);
         if (empty) {
             set_first(&shards[i], NULL);
-            set_empty(&shards[i], NULL, 0);
-            shards[i].places = 0;
+            set_empty(&shards[i], NULL);
+            set_places(&shards[i], 0);
+            shards[i].kept = 0;
         }
     }
     if (empty)

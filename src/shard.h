@@ -1,4 +1,4 @@
-/* shard.h - pools with free blocks that no heap owns, one list per class.
+/* shard.h - pools with free blocks that no heap owns, and a few that are empty; two lists per class.
  *
  * Where pools go that other threads emptied in part, that a heap has too many of, and that an
  * exited thread leaves.
@@ -10,17 +10,17 @@
 
 #include "descriptor.h"
 
-/* Of empty pools, a shard keeps two, and all shards 2 MiB. */
+/* A shard keeps at most two empty pools, and all shards keep at most 2 MiB of them. */
 enum { SHARD_EMPTY_POOLS = 2, SHARD_EMPTY_SLICES = 128 };
 
 /* Takes over a pool that the caller owns. */
 void arn__shard_put(struct descriptor *pool);
 
-/* Takes over a pool that the caller owns, all of whose blocks are in `local` or in the remote word: it is kept, or
+/* Takes over a pool that the caller owns. All of its blocks are in `local` or in the remote word. The pool is kept or
  * released. */
 void arn__shard_put_empty(struct descriptor *pool);
 
-/* A pool all of whose blocks are in `local`, now owned by the caller; NULL: none is kept. */
+/* Such a pool, now owned by the caller; NULL: none is kept. */
 struct descriptor *arn__shard_take_empty(unsigned class_idx);
 
 /* A pool with free blocks, all in `local`, `needed` blocks out, now owned by the caller; NULL: none

@@ -212,7 +212,7 @@ inline check_end()
     i = 1;
     do
     :: i <= PLACES ->
-        assert(remote[i] == NOTHING && owner[i] == 0);
+        assert(STATE(remote[i]) == OWNED && owner[i] == 0);
         found = found + (holder[i] != FREE_SLICES);
         i++
     :: else -> break
@@ -225,7 +225,7 @@ inline check_end()
         if
         :: at != 0 ->
             assert(holder[at] == NOBODY && class_idx[at] == i);
-            assert(HOW_MANY(at, IN_LOCAL) == carved[at]);
+            assert(HOW_MANY(at, IN_LOCAL) + HOW_MANY(at, IN_REMOTE) == carved[at]);
             found--
         :: else
         fi;
@@ -358,13 +358,14 @@ inline pool_release(pool)
     d_step {
         OWNS(pool);
         assert(!rests[pool]);
-        assert(HOW_MANY(pool, IN_LOCAL) == carved[pool]); /* no block is out */
+        CHAIN_IS_COUNTED(pool);
+        assert(HOW_MANY(pool, IN_LOCAL) + COUNT(remote[pool]) == carved[pool]); /* no block is out */
         assert(HOW_MANY(pool, UNCARVED) == CAPACITY - carved[pool]);
         owner[pool] = 0
     }
     d_step { /* arn__slices_put. The word stays: a late arn__shard_reap may still read it. */
         OWNS(pool);
-        assert(remote[pool] == NOTHING);
+        assert(STATE(remote[pool]) == OWNED);
         holder[pool] = FREE_SLICES;
         i = 1;
         do
@@ -667,7 +668,8 @@ inline keep_empty(class, pool)
         :: d_step {
                shard_empty[class] == 0 ->
                OWNS(pool);
-               assert(HOW_MANY(pool, IN_LOCAL) == carved[pool]); /* no block is out, or in the word */
+               CHAIN_IS_COUNTED(pool);
+               assert(HOW_MANY(pool, IN_LOCAL) + COUNT(remote[pool]) == carved[pool]);
                holder[pool] = NOBODY;
                shard_empty[class] = pool;
                ok = 1
@@ -682,9 +684,6 @@ inline keep_empty(class, pool)
 
 inline shard_put_empty(class, pool)
 {
-#ifndef BREAK_EMPTY_CHAIN /* the blocks that came back last are nobody's */
-    pool_take_remote_counted(pool);
-#endif
 #ifndef BREAK_EMPTY_OWNER /* a heap that still looks like the owner frees as if it were */
     pool_set_owner(pool, 0);
 #endif
@@ -817,9 +816,7 @@ inline shards_reap_all(pool)
         fi;
         unlock(c);
         if
-        :: pool != 0 -> /* and once more */
-            pool_take_remote_counted(pool);
-            pool_release(pool)
+        :: pool != 0 -> pool_release(pool) /* and once more */
         :: else ->
             shard_take_empty(c, pool);
             if

@@ -311,6 +311,27 @@ TEST(pool, a_list_that_leads_back_to_itself_ends)
     IN_OWN_PROCESS(counts_a_ring());
 }
 
+/* A block is freed by another thread, written to and freed again: it is in the chain twice. */
+static void takes_a_ring(void)
+{
+    struct descriptor *pool = arn__pool_create(3, number());
+    unsigned count = take_all(pool, all);
+    pool->local.needed = count - 1;
+    all[0]->link = arn__link_to(arn__link_end());
+    pool->local.first = all[0];
+    push(pool, 1, 3);
+    all[1]->link = 0;
+    push(pool, 1, 2);
+    arn__options.misuse = MISUSE_IGNORE;
+    EXPECT_EQ(arn__pool_take_remote(pool), 3);
+    EXPECT_LE(arn__pool_local_count(pool), 3);
+}
+
+TEST(pool, a_chain_that_leads_back_to_itself_ends)
+{
+    IN_OWN_PROCESS(takes_a_ring());
+}
+
 TEST_EACH(pool, a_detached_one_is_claimed_earlier_by_who_asks_for_it, unsigned, c, some_classes)
 {
     struct descriptor *pool = arn__pool_create(c, number());

@@ -1,11 +1,14 @@
-/* shard.c - shared pools: taken whole, released when their last block comes back. */
+/* shard.c - shared pools: taken whole, kept or released when their last block comes back. */
 #include "shard.h"
 
 #include <arenite/arenite.h>
 #include <limits.h>
 #include <pthread.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "arena.h"
+#include "options.h"
 #include "os.h"
 #include "pool.h"
 #include "region.h"
@@ -80,12 +83,12 @@ static char *make_emptied(unsigned c)
     return base;
 }
 
-static void check_empty(const struct descriptor *pool, const char *base)
+static void check_empty(struct descriptor *pool, const char *base)
 {
     EXPECT_EQ(arn__pool_base(pool), base);
     EXPECT_EQ(arn__pool_number(pool), 0);
-    EXPECT_EQ(pool->local.needed, 0);
-    EXPECT_EQ(arn__pool_local_count((struct descriptor *)pool), pool->carved);
+    EXPECT_EQ(arn__remote_count(atomic_load(arn__remote(base))), pool->local.needed);
+    EXPECT_EQ(arn__pool_local_count(pool) + pool->local.needed, pool->carved);
 }
 
 static void reaps(void)
@@ -147,15 +150,26 @@ TEST(shard, an_empty_pool_is_not_shared)
     IN_OWN_PROCESS(put_empty());
 }
 
-/* The slices of what all shards keep. */
-static unsigned fill_all(void)
+/* A pool of each class is emptied, the largest first, twice. */
+static void fill_all(void)
 {
-    unsigned slices = 0;
     for (unsigned round = 0; round < SHARD_EMPTY_POOLS; round++) {
         for (unsigned c = CLASSES; c-- > 0;) {
             char *base = make_emptied(c);
             arn__shard_reap(base, c);
-            slices += is_released(base) ? 0 : arn__size_classes[c].slices;
+        }
+    }
+}
+
+/* The slices of all that is kept, which goes. */
+static unsigned take_all_empty(void)
+{
+    unsigned slices = 0;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        struct descriptor *pool;
+        while ((pool = arn__shard_take_empty(c)) != NULL) {
+            slices += arn__size_classes[c].slices;
+            arn__pool_release(pool);
         }
     }
     return slices;
@@ -163,22 +177,49 @@ static unsigned fill_all(void)
 
 static void fills_all(void)
 {
-    EXPECT_EQ(fill_all(), SHARD_EMPTY_SLICES);
-    unsigned c = CLASSES - 1;
-    struct descriptor *pool = arn__shard_take_empty(c);
-    ASSERT_TRUE(pool != NULL);
-    arn__shard_put_empty(pool); /* the place is still this shard's */
-    EXPECT_EQ(arn__shard_take_empty(c), pool);
+    fill_all();
+    struct descriptor *pool = arn__shard_take_empty(0);
+    ASSERT_TRUE(pool != NULL); /* the last class took another's place, */
     arn__shard_put_empty(pool);
+    EXPECT_EQ(arn__shard_take_empty(0), pool); /* and keeps it */
+    arn__shard_put_empty(pool);
+    unsigned slices = take_all_empty();
+    EXPECT_LE(slices, SHARD_EMPTY_SLICES);
+    EXPECT_GE(slices, SHARD_EMPTY_SLICES / 2);
+    fill_all(); /* of places that nothing is in, too */
+    EXPECT_GE(take_all_empty(), SHARD_EMPTY_SLICES / 2);
+    fill_all();
     arn__shards_reap_all();
-    EXPECT_EQ(arn__shard_take_empty(c), NULL);
+    EXPECT_EQ(take_all_empty(), 0);
+    fill_all();
+    EXPECT_EQ(take_all_empty(), slices);
     arn__arena_verify();
-    EXPECT_EQ(fill_all(), SHARD_EMPTY_SLICES);
 }
 
 TEST(shard, all_together_keep_2_MiB_of_empty_pools)
 {
     IN_OWN_PROCESS(fills_all());
+}
+
+/* Where pools only go from thread to thread, nothing else looks at the clock. */
+static void put_again(void)
+{
+    char *base = make_emptied(15);
+    char *span = arn__span_take(4, 1);
+    memset(span, 1, 4 * ARENA_BYTES);
+    arn__span_put(span, 4, 4 * ARENA_BYTES);
+    arn__options.purge_delay_ms = 20;
+    usleep(50000);
+    arn__shard_reap(base, 15);
+    EXPECT_GE(atomic_load(&arn__arena_totals.dirty_bytes), 4 * ARENA_BYTES);
+    for (unsigned i = 0; i < 100; i++)
+        arn__shard_put_empty(arn__shard_take_empty(15));
+    EXPECT_LT(atomic_load(&arn__arena_totals.dirty_bytes), 4 * ARENA_BYTES);
+}
+
+TEST(shard, empty_pools_that_come_and_go_see_to_old_dirty_memory)
+{
+    IN_OWN_PROCESS(put_again());
 }
 
 static void put_tight(void)
