@@ -494,7 +494,8 @@ static void measure_share(struct heap *heap)
         heap->held_most = share > HELD_MOST_SLICES ? share : HELD_MOST_SLICES;
 }
 
-/* The fullest own pool with free blocks, the shard's, an empty one, the shard's, or a new one; NULL: no memory. */
+/* Of pools with free blocks the fullest of its own, or the shard's; else an empty pool of its own, or the shard's; else
+ * a new one. NULL: no memory. */
 static struct descriptor *take_pool(struct heap *heap, unsigned class_idx, bool *fresh)
 {
     struct descriptor *pool;

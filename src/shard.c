@@ -82,8 +82,8 @@ static void release(struct descriptor *pool)
 /* ---- empty pools ----
  *
  * Where one thread allocates and others free, these empty pools while that one makes new ones. A shard keeps a few from
- * the one to the other, without the arena lock. It reserves their places, and keeps these until another shard needs
- * one: whoever puts a pool there and whoever takes it write nothing that all shards have in common. */
+ * the one to the other, without the arena lock. A shard reserves places for them. It keeps a place until another shard
+ * needs one: so whoever puts a pool there, or takes it, writes nothing that all shards have in common. */
 
 /* Of what goes from thread to thread, nothing else looks at the clock. */
 enum { KEPT_PER_LOOK = 64 };
